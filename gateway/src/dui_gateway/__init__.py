@@ -1,0 +1,1 @@
+"""DUI gateway: REST, OpenAPI and authentication, derived from the contract."""

@@ -1,0 +1,1 @@
+"""The shared kit of the DUI services: guard, database, outbox, consumers, telemetry."""

@@ -1,0 +1,73 @@
+"""What migrations need: roles, row-level security, and the kit's own tables.
+
+A service has three roles: `<service>_owner` runs migrations, `<service>_app` reads and writes under row-level security,
+`<service>_relay` sees only what it publishes. Migrations run as the owner; the other names follow from its name.
+"""
+
+from __future__ import annotations
+
+from alembic.operations import Operations
+from sqlalchemy import text
+
+from dui_kit import tables
+
+#: The tenant of the transaction. `nullif`: on a pooled connection the setting stays defined, as an empty string.
+TENANT = "nullif(current_setting('dui.tenant', true), '')::uuid"
+
+_KIT_TABLES: tuple[tuple[str, str, str | None], ...] = (
+    # table, rights of the app role, rights of the relay role
+    ("outbox", "SELECT, INSERT", "SELECT, UPDATE, DELETE"),
+    ("journal_outbox", "INSERT", "SELECT, UPDATE, DELETE"),
+    ("journal_counter", "SELECT", "SELECT, INSERT, UPDATE"),
+    ("inbox", "SELECT, INSERT, DELETE", None),
+    ("idempotency", "SELECT, INSERT, DELETE", None),
+    ("entry_version", "SELECT, INSERT", None),
+    ("access_tenant", "SELECT, INSERT, UPDATE, DELETE", "SELECT"),
+    ("access_heartbeat", "SELECT, INSERT, UPDATE, DELETE", None),
+    ("access_account", "SELECT, INSERT, UPDATE, DELETE", None),
+    ("access_assignment", "SELECT, INSERT, UPDATE, DELETE", None),
+    ("access_policy", "SELECT, INSERT, UPDATE, DELETE", None),
+    ("access_break_glass", "SELECT, INSERT, UPDATE, DELETE", None),
+    ("access_person", "SELECT, INSERT, UPDATE, DELETE", None),
+    ("access_perimeter", "SELECT, INSERT, UPDATE, DELETE", None),
+)
+
+
+def roles(op: Operations) -> tuple[str, str, str]:
+    """Names of the owner, app and relay roles; raises RuntimeError when the migration does not run as an owner."""
+    owner = op.get_bind().execute(text("select current_user")).scalar_one()
+    if not owner.endswith("_owner"):
+        message = f"migrations run as <service>_owner, not as {owner}: check DUI_DATABASE_OWNER_URL"
+        raise RuntimeError(message)
+    service = owner.removesuffix("_owner")
+    return owner, f"{service}_app", f"{service}_relay"
+
+
+def protect(op: Operations, table: str, *, app: str, relay: str | None = None) -> None:
+    """Forces row-level security on a table that has `tenant_id`, and grants the rights named (`"SELECT, INSERT"`).
+
+    The owner has an explicit policy: FORCE would otherwise make its backfills touch no row and its dumps fail.
+    """
+    owner, app_role, relay_role = roles(op)
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY {table}_owner ON {table} TO {owner} USING (true) WITH CHECK (true)")
+    op.execute(
+        f"CREATE POLICY {table}_tenant ON {table} TO {app_role} "
+        f"USING (tenant_id = {TENANT}) WITH CHECK (tenant_id = {TENANT})"
+    )
+    op.execute(f"GRANT {app} ON {table} TO {app_role}")
+    if relay:
+        op.execute(f"CREATE POLICY {table}_relay ON {table} TO {relay_role} USING (true) WITH CHECK (true)")
+        op.execute(f"GRANT {relay} ON {table} TO {relay_role}")
+
+
+def create_kit_tables(op: Operations) -> None:
+    """The kit's tables as of its first version; a later change of them is a new function here and a new migration."""
+    _, app_role, relay_role = roles(op)
+    op.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    op.execute(f"GRANT USAGE ON SCHEMA public TO {app_role}, {relay_role}")
+    names = [name for name, _, _ in _KIT_TABLES]
+    tables.Base.metadata.create_all(op.get_bind(), tables=[tables.Base.metadata.tables[name] for name in names])
+    for name, app, relay in _KIT_TABLES:
+        protect(op, name, app=app, relay=relay)

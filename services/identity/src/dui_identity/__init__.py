@@ -1,0 +1,1 @@
+"""DUI identity: associations, facilities, professionals, accounts, policy, broken glass and the access journal."""

@@ -1,0 +1,1 @@
+"""DUI records: the person accompanied, admissions, stays, allergies, history and handover notes."""
