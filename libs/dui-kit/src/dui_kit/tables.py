@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -51,10 +52,12 @@ def _at(name: str, *, null: bool = False, default: bool = False) -> Column[objec
 _meta = Base.metadata
 
 #: Events to publish. A row is published once its `published_at` is set; it stays 7 days so that it can be sent again.
+#: `position` is not commit order, but it is the order within one aggregate, whose row is locked while it is given.
 outbox = Table(
     "outbox",
     _meta,
     _id("event_id", key=True),
+    Column("position", BigInteger, Identity(always=True), nullable=False),
     _id("tenant_id"),
     Column("subject", Text, nullable=False),
     Column("event_type", Text, nullable=False),
@@ -64,7 +67,7 @@ outbox = Table(
     Column("traceparent", Text),
     _at("created_at", default=True),
     _at("published_at", null=True),
-    Index("outbox_pending_idx", "event_id", postgresql_where=text("published_at IS NULL")),
+    Index("outbox_pending_idx", "position", postgresql_where=text("published_at IS NULL")),
     Index("outbox_published_at_idx", "published_at"),
 )
 
