@@ -1,0 +1,1 @@
+"""The Keycloak realm of the platform as code."""

@@ -1,0 +1,204 @@
+"""Brings a stack up and down, in order, and says what it does."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dui_ops import probes
+from dui_ops.stack import StackError, State, load, save
+from dui_ops.supervision import Supervisor
+
+from dui_local import credentials, keycloak, launch, ports, postgres, programs, realm, state as states, supervision
+from dui_local.layout import Layout
+from dui_local.services import SERVICES
+
+# Generous: the first start of Keycloak fills its database, on a machine that may be busy with the others.
+READY_SECONDS = 240
+STOP_SECONDS = 180
+
+TITLES = {"postgres": "PostgreSQL", "nats": "NATS", "keycloak": "Keycloak"}
+PLATFORM_KINDS = {"service", "worker", "gateway"}
+
+
+class Progress:
+    """Tells a person what happens, a line per step, with its time."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        sys.stderr.write(f"  {time.monotonic() - self._begun:5.1f} s  {line}\n")
+        sys.stderr.flush()
+
+
+def up(layout: Layout, chosen: Mapping[str, int], progress: Progress, *, infra: bool = False, tied: bool = False) -> State:
+    """Starts what does not run yet and returns the state once everything answers.
+
+    Args:
+        chosen: the ports, by name.
+        infra: PostgreSQL, NATS and Keycloak with its realm only, not the platform.
+        tied: the stack ends with the calling process.
+
+    Raises:
+        StackError: something did not start; the message says what, and where its log is.
+    """
+    layout.create()
+    with _only_one(layout):
+        state = _running(layout)
+        if state is None:
+            state = _begin(layout, chosen, progress, tied=tied)
+        elif state["ports"] != dict(chosen):
+            raise StackError("the stack runs with other ports: `make down` first")
+        _infrastructure(layout, state, progress, infra=infra)
+        if not infra:
+            _platform(state, progress)
+        return state
+
+
+def down(layout: Layout, progress: Progress) -> bool:
+    """Stops the stack, the last started first. Returns whether there was one."""
+    state = _running(layout)
+    if state is None:
+        return bool(layout.run.is_dir() and launch.stop_leftovers(layout))
+    supervisor = Supervisor(state)
+    pid = supervisor.pid()
+    progress("stopping")
+    with contextlib.suppress(StackError):  # it may hang up before it has answered
+        supervisor.shutdown()
+    if not supervision.wait_for_end(pid, STOP_SECONDS):
+        raise StackError(f"the supervisor (process {pid}) does not end: see {layout.log / 'supervisord.log'}")
+    launch.stop_leftovers(layout)
+    progress("stopped")
+    return True
+
+
+def seed(state: State, progress: Callable[[str], None]) -> bool:
+    """Loads the demo data, where that part is installed. Returns whether it is."""
+    if importlib.util.find_spec("dui_local.seed") is None:
+        return False
+    module = importlib.import_module("dui_local.seed")
+    progress("demo data")
+    module.seed(state)
+    save(state)
+    return True
+
+
+def log_tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log, indented."""
+    try:
+        content = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return "    (no log yet)"
+    return "\n".join(f"    {line[:300]}" for line in content[-lines:])
+
+
+def _running(layout: Layout) -> State | None:
+    """The state of the stack that runs in this home, if one does."""
+    try:
+        state = load(layout.state)
+    except StackError:
+        return None
+    return state if Supervisor(state).alive() else None
+
+
+def _begin(layout: Layout, chosen: Mapping[str, int], progress: Progress, *, tied: bool) -> State:
+    """Everything up to a running supervisor with no program started."""
+    if left := launch.stop_leftovers(layout):
+        progress(f"ended what an earlier stack left behind: {', '.join(left)}")
+    ports.check_free(chosen)
+    distribution = keycloak.ensure_distribution(progress)
+    secrets = credentials.ensure(layout, SERVICES)
+    credentials.ensure_signing_key(layout)
+    postgres.prepare(layout, secrets["postgres"], chosen["postgres"])
+    state = states.build(layout, chosen, secrets, distribution)
+    save(state)
+    supervision.serve(layout, state, tied=tied)
+    return state
+
+
+def _infrastructure(layout: Layout, state: State, progress: Progress, *, infra: bool) -> None:
+    """PostgreSQL and NATS; then, side by side, Keycloak with its realm and the services' migrations."""
+    secrets = credentials.ensure(layout, SERVICES)
+    supervisor = Supervisor(state)
+    supervisor.start("postgres")
+    supervisor.start("nats")
+    wait_ready(state, ["postgres", "nats"], progress)
+    postgres.bootstrap(state["postgres"]["superuser_url"], SERVICES, secrets)
+    supervisor.start("keycloak")
+    if not infra:
+        migrate(layout, state, progress)
+        for name, program in state["programs"].items():
+            if program["kind"] in PLATFORM_KINDS:
+                supervisor.start(name)
+    wait_ready(state, ["keycloak"], progress)
+    realm.reconcile(state)
+    progress("Keycloak has its realm")
+
+
+def migrate(layout: Layout, state: State, progress: Callable[[str], None]) -> None:
+    """Brings every service's database to the present schema, side by side."""
+
+    def one(name: str) -> str | None:
+        log = layout.log / f"{name}-migrate.log"
+        with log.open("w", encoding="utf-8") as output:
+            done = subprocess.run(
+                [sys.executable, "-m", f"dui_{name}", "migrate"],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=programs.migrate_env(state, name),
+                cwd=layout.home,
+            )
+        return None if done.returncode == 0 else f"the migration of {name} failed ({log}):\n{log_tail(log)}"
+
+    with ThreadPoolExecutor(len(SERVICES)) as pool:
+        failures = [failure for failure in pool.map(one, SERVICES) if failure]
+    if failures:
+        raise StackError("\n".join(failures))
+    progress(f"databases migrated: {', '.join(SERVICES)}")
+
+
+def _platform(state: State, progress: Progress) -> None:
+    wait_ready(state, [name for name, each in state["programs"].items() if each["kind"] in PLATFORM_KINDS], progress)
+
+
+def wait_ready(state: State, names: Sequence[str], progress: Callable[[str], None], seconds: float = READY_SECONDS) -> None:
+    """Waits until the programs answer; a worker, which answers nothing, until it has stayed up.
+
+    Raises:
+        StackError: one has given up, or the time is over. Names it, with the end of its log.
+    """
+    deadline = time.monotonic() + seconds
+    waiting = list(names)
+    supervisor = Supervisor(state)
+    while waiting:
+        states_now = {each.name: each for each in supervisor.programs()}
+        for name in list(waiting):
+            if states_now[name].state == "FATAL" or time.monotonic() > deadline:
+                log = Path(state["programs"][name]["log"])
+                raise StackError(f"{name} does not start ({states_now[name].state}); its log is {log}:\n{log_tail(log)}")
+            probe = probes.probe_of(state, name)
+            if states_now[name].running and (probe is None or probe().ok):
+                waiting.remove(name)
+                progress(f"{TITLES.get(name, name)} is ready")
+        if waiting:
+            time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _only_one(layout: Layout) -> Iterator[None]:
+    with (layout.run / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(f"another `up` is at work in {layout.home}") from None
+        yield
