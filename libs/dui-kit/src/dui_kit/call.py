@@ -1,0 +1,164 @@
+"""What a method gets: one verified caller, one transaction of one tenant, and the few things that every method does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from dui_kit import access, patch
+from dui_kit.contract import Rule
+from dui_kit.database import raw
+from dui_kit.errors import Refusal
+from dui_kit.ids import new_id
+from dui_kit.outbox import Outbox
+from dui_kit.pages import Page, page_of
+from dui_kit.tables import entry_version
+from dui_kit.texts import ETAG_STALE, PRECONDITION_REQUIRED, RIGHT_MISSING, SERVICE_ONLY
+
+if TYPE_CHECKING:
+    from dui_kit.guard import Toolbox
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a person of an association, or a service of the platform."""
+
+    subject: str
+    account_id: str | None
+    tenant_id: str
+    acr: int
+    professions: tuple[int, ...]
+    service: bool
+
+
+def etag_of(entry_id: str, version: int) -> str:
+    """The etag of a version: opaque, and no other entry's."""
+    return blake2b(f"{entry_id}|{version}".encode(), digest_size=9).hexdigest()
+
+
+@dataclass(slots=True)
+class Call:
+    """One call, from the moment that it is allowed to the commit."""
+
+    session: Session
+    caller: Caller
+    rule: Rule
+    now: datetime
+    #: The person named by the call: the surviving record, and it with the records merged into it.
+    beneficiary_id: str
+    beneficiary_ids: tuple[str, ...]
+    #: The categories open to the caller for the rule's action, where the call is about.
+    categories: frozenset[int]
+    break_glass: bool
+    if_match: str
+    toolbox: Toolbox
+    outbox: Outbox
+    #: For the journal: the category touched, and the persons that a list or a search returned.
+    category: int = 0
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def tenant_id(self) -> str:
+        """The association of the caller."""
+        return self.caller.tenant_id
+
+    def enter_tenant(self, tenant_id: str) -> None:
+        """Takes a system call into an association that the request does not name (it is being created).
+
+        Only a service of the platform may; a person's tenant comes from their token and never changes.
+        """
+        if not self.caller.service:
+            raise Refusal(SERVICE_ONLY)
+        raw(self.session).execute("SELECT set_config('dui.tenant', %s, true)", (str(UUID(tenant_id)),))
+        self.caller = replace(self.caller, tenant_id=tenant_id)
+        self.outbox.tenant_id = tenant_id
+
+    @staticmethod
+    def new_id() -> str:
+        """A UUIDv7."""
+        return new_id()
+
+    def require(self, category: int) -> None:
+        """Refuses unless `category` is open to the caller here; the journal keeps it."""
+        self.category = category
+        if category not in self.categories:
+            raise Refusal(RIGHT_MISSING)
+
+    def saw(self, beneficiary_ids: Iterable[str]) -> None:
+        """Tells the journal whose data a list or a search returned."""
+        self.seen.extend(beneficiary_ids)
+
+    def publish(self, event: Message) -> None:
+        """Announces a change, in this transaction; an access fact also takes effect here at once."""
+        self.outbox.add(event)
+        if event.DESCRIPTOR.full_name in access.FACT_TYPES:
+            access.apply_fact(raw(self.session), self.tenant_id, event)
+
+    @staticmethod
+    def etag(entry_id: str, version: int) -> str:
+        """The etag of a version."""
+        return etag_of(entry_id, version)
+
+    def check_etag(self, entry_id: str, version: int) -> None:
+        """Refuses a change of something that the caller has not read as it is now."""
+        if not self.if_match:
+            raise Refusal(PRECONDITION_REQUIRED, field="If-Match")
+        if self.if_match.removeprefix("W/").strip('"') != etag_of(entry_id, version):
+            raise Refusal(ETAG_STALE, field="If-Match")
+
+    def page(self, request: Message) -> Page:
+        """The page that a request asks for."""
+        return page_of(
+            request,
+            self.toolbox.page_tokens,
+            tenant_id=self.tenant_id,
+            subject=self.caller.subject,
+            operation=self.rule.operation,
+        )
+
+    def apply_mask(self, current: M, change: M, mask: FieldMask, *, prefix: str) -> M:
+        """The entry after a merge patch, checked as a whole; `prefix` names the resource field of the request."""
+        result = patch.apply_mask(current, change, mask, prefix=prefix)
+        self.toolbox.validator.check_entry(result, prefix)
+        return result
+
+    def save_version(self, *, entry_id: str, version: int, message: Message, beneficiary_id: str | None = None) -> None:
+        """Appends one version of an entry to its history."""
+        self.session.execute(
+            insert(entry_version).values(
+                tenant_id=self.tenant_id,
+                entry_id=entry_id,
+                version=version,
+                entry_type=message.DESCRIPTOR.full_name,
+                beneficiary_id=beneficiary_id,
+                author_account_id=self.caller.account_id,
+                recorded_at=self.now,
+                content=message.SerializeToString(),
+            )
+        )
+
+    def versions(self, entry_id: str, kind: type[M], page: Page) -> tuple[list[M], str]:
+        """A page of the versions of an entry, newest first, and the token of the next one."""
+        columns = entry_version.c
+        query = (
+            select(columns.version, columns.content)
+            .where(columns.tenant_id == self.tenant_id, columns.entry_id == entry_id)
+            .where(columns.entry_type == kind.DESCRIPTOR.full_name)
+            .order_by(columns.version.desc())
+            .limit(page.size + 1)
+        )
+        if page.after:
+            query = query.where(columns.version < page.after[0])
+        rows, token = page.cut(self.session.execute(query).all(), key=lambda row: (row.version,))
+        return [kind.FromString(row.content) for row in rows], token

@@ -1,0 +1,108 @@
+"""What the descriptors say, read once: rules of methods, events, categories open to an admission."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from dui.options.v1 import options_pb2
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.message import Message
+
+Category = options_pb2.Category
+Action = options_pb2.Action
+Perimeter = options_pb2.Perimeter
+
+_CATEGORIES = options_pb2.DESCRIPTOR.enum_types_by_name["Category"]
+
+#: Categories open to the persons who prepare an admission.
+ADMISSION_CATEGORIES = frozenset(
+    value.number for value in _CATEGORIES.values if value.GetOptions().Extensions[options_pb2.open_to_admission]
+)
+ALL_CATEGORIES = frozenset(value.number for value in _CATEGORIES.values if value.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The access rule of one method, from `(dui.options.v1.access)`."""
+
+    operation: str
+    category: int
+    category_path: tuple[str, ...]
+    any_category: bool
+    action: int
+    perimeter: int
+    beneficiary_path: tuple[str, ...]
+    facility_path: tuple[str, ...]
+    acr: int
+
+    @property
+    def reads(self) -> bool:
+        """True when the call changes nothing but the journal."""
+        return self.action in {Action.ACTION_READ, Action.ACTION_SEARCH}
+
+
+def descriptor_of(message: Message) -> Descriptor:
+    """The descriptor of a message (the stubs of protobuf know two types for the same thing)."""
+    return cast("Descriptor", message.DESCRIPTOR)
+
+
+def rule_of(method: MethodDescriptor) -> Rule:
+    """The rule of a method; raises ValueError when it has none or an incomplete one: deny by default."""
+    operation = f"{method.containing_service.full_name}/{method.name}"
+    options = method.GetOptions()
+    if not options.HasExtension(options_pb2.access):
+        message = f"{operation} has no (dui.options.v1.access): nobody could call it"
+        raise ValueError(message)
+    access = options.Extensions[options_pb2.access]
+    named = [bool(access.category), bool(access.category_field), access.any_category]
+    if sum(named) != 1 or not access.action or not access.perimeter:
+        message = f"{operation}: access needs an action, a perimeter and one of category, category_field, any_category"
+        raise ValueError(message)
+    fields = method.input_type.fields_by_name
+    beneficiary = access.beneficiary or "beneficiary_id"
+    facility = access.facility or "facility_id"
+    if access.perimeter == Perimeter.PERIMETER_BENEFICIARY and beneficiary.split(".")[0] not in fields:
+        message = f"{operation}: no field {beneficiary} names the person"
+        raise ValueError(message)
+    if access.perimeter == Perimeter.PERIMETER_FACILITY and facility.split(".")[0] not in fields:
+        message = f"{operation}: no field {facility} names the facility"
+        raise ValueError(message)
+    return Rule(
+        operation=operation,
+        category=access.category,
+        category_path=tuple(access.category_field.split(".")) if access.category_field else (),
+        any_category=access.any_category,
+        action=access.action,
+        perimeter=access.perimeter,
+        beneficiary_path=tuple(beneficiary.split(".")) if beneficiary.split(".")[0] in fields else (),
+        facility_path=tuple(facility.split(".")) if facility.split(".")[0] in fields else (),
+        acr=access.acr or 1,
+    )
+
+
+def value_at(message: Message, path: tuple[str, ...]) -> str | int:
+    """The value of a field path; empty text when the path is empty."""
+    value: object = message if path else ""
+    for name in path:
+        value = getattr(value, name)
+    return value if isinstance(value, int) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class EventShape:
+    """How events of one type are addressed, from `(dui.options.v1.event)`."""
+
+    aggregate: str
+    past_tense: str
+    id_field: str
+
+
+def event_of(descriptor: Descriptor) -> EventShape:
+    """The shape of an event type; raises ValueError when the message is not an event."""
+    options = descriptor.GetOptions()
+    if not options.HasExtension(options_pb2.event):
+        message = f"{descriptor.full_name} has no (dui.options.v1.event): it cannot be published"
+        raise ValueError(message)
+    event = options.Extensions[options_pb2.event]
+    return EventShape(event.aggregate, event.past_tense, event.id_field)

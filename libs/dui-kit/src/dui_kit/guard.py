@@ -1,0 +1,391 @@
+"""The guard around every method: one call = one verified caller, one transaction, one journal entry.
+
+token → request checked by its contract → authentication level → transaction with the tenant set → account, policy and
+perimeter → replay of an idempotency key → method → outbox, journal → deadline still open? → commit. A method opens no
+transaction, checks no token, writes no journal and catches no exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Protocol
+
+import psycopg
+from dui.journal.v1 import journal_pb2
+from google.protobuf.message import Message
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from dui_kit import idempotency, texts
+from dui_kit.access import Decision, decide
+from dui_kit.call import Call, Caller
+from dui_kit.contract import ALL_CATEGORIES, Action, Perimeter, Rule, value_at
+from dui_kit.database import begin, raw
+from dui_kit.errors import Code, Reason, Refusal, not_found
+from dui_kit.ids import new_id
+from dui_kit.outbox import Outbox, write_journal
+from dui_kit.pages import PageTokens
+from dui_kit.telemetry import log, trace_id_of
+from dui_kit.times import to_timestamp
+from dui_kit.tokens import Claims, TokenRefused
+from dui_kit.validate import Validator
+
+#: Facts older than this are stale: care goes on, flagged; exports and changes of rights wait.
+STALE_AFTER = timedelta(minutes=15)
+#: Seconds that a call without a deadline gets.
+DEFAULT_SECONDS = 10.0
+#: The tenant of a system call that names none: row-level security shows it nothing.
+NO_TENANT = "00000000-0000-0000-0000-000000000000"
+
+#: Denials that facts not yet received could lift.
+_REFRESHABLE = frozenset({"ACCOUNT_INACTIVE", "NOT_ASSIGNED", "RIGHT_MISSING", "OUT_OF_PERIMETER", "NOT_FOUND"})
+
+
+class Verifier(Protocol):
+    """Verifies access tokens."""
+
+    def verify(self, raw: str) -> Claims:
+        """The claims of a token; TokenRefused when it proves nothing."""
+
+
+class Refreshes(Protocol):
+    """Asks the owners of the facts on a denial."""
+
+    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str) -> bool:
+        """True when something was learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """What the guard and the calls share."""
+
+    service: str
+    engine: Engine
+    verifier: Verifier
+    validator: Validator
+    page_tokens: PageTokens
+    refresher: Refreshes | None
+    #: The service owns the rights itself: they are never stale.
+    owns_rights: bool
+    #: Constraint of the database → what its violation means.
+    constraints: Mapping[str, Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC: its rule, and the function that answers it."""
+
+    rule: Rule
+    answer: Callable[[Any, Call], Message]
+    reply: type[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What came with a request."""
+
+    authorization: str = ""
+    language: str = "fr"
+    if_match: str = ""
+    idempotency_key: str = ""
+    traceparent: str | None = None
+
+
+@dataclass(slots=True)
+class _Trace:
+    """What the journal will say of a call."""
+
+    claims: Claims
+    tenant_id: str
+    rule: Rule
+    category: int
+    beneficiary_id: str
+    facility_id: str
+    trace_id: str
+    account_id: str | None = None
+    break_glass: bool = False
+    stale: bool = False
+
+    def entry(self, outcome: int, reason: str = "", seen: list[str] | None = None) -> journal_pb2.JournalEntry:
+        return journal_pb2.JournalEntry(
+            entry_id=new_id(),
+            occurred_at=to_timestamp(datetime.now(UTC)),
+            account_id=self.account_id,
+            subject=self.claims.subject,
+            operation=self.rule.operation,
+            category=self.category,  # type: ignore[arg-type]
+            action=self.rule.action,  # type: ignore[arg-type]
+            beneficiary_id=self.beneficiary_id or None,
+            facility_id=self.facility_id or None,
+            outcome=outcome,  # type: ignore[arg-type]
+            reason=reason,
+            break_glass=self.break_glass,
+            stale_access=self.stale,
+            trace_id=self.trace_id,
+            seen_beneficiary_ids=seen or (),
+            acr=self.claims.acr,
+        )
+
+
+class Guard:
+    """Runs methods for verified callers."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        """One guard for a process."""
+        self._tools = toolbox
+
+    def run(self, method: Method, request: Message, meta: Meta, remaining: Callable[[], float]) -> Message:
+        """The reply of one call; Refusal when it cannot be. `remaining`: seconds until the caller stops waiting."""
+        claims = self._authenticate(meta)
+        rule = method.rule
+        if claims.service != (rule.perimeter == Perimeter.PERIMETER_SYSTEM):
+            raise Refusal(texts.SERVICE_ONLY)
+        self._tools.validator.check(request)
+        if meta.idempotency_key:
+            idempotency.check_key(meta.idempotency_key)
+        if remaining() <= 0:
+            raise Refusal(texts.DEADLINE_PASSED)
+        trace = _Trace(
+            claims=claims,
+            tenant_id=claims.tenant_id or str(getattr(request, "tenant_id", "")) or NO_TENANT,
+            rule=rule,
+            category=int(value_at(request, rule.category_path) or 0) if rule.category_path else rule.category,
+            beneficiary_id=str(value_at(request, rule.beneficiary_path)),
+            facility_id=str(value_at(request, rule.facility_path)),
+            trace_id=trace_id_of(meta.traceparent),
+        )
+        try:
+            return self._attempt(method, request, meta, trace, remaining)
+        except Refusal as refusal:
+            if refusal.reason.code is Code.PERMISSION_DENIED:
+                self._journal_denial(trace, refusal.reason)
+            raise
+
+    def _authenticate(self, meta: Meta) -> Claims:
+        scheme, _, token = meta.authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refusal(texts.TOKEN_MISSING)
+        try:
+            return self._tools.verifier.verify(token.strip())
+        except TokenRefused as refused:
+            raise Refusal(texts.TOKEN_REFUSED, why=refused.reason) from None
+
+    def _attempt(
+        self, method: Method, request: Message, meta: Meta, trace: _Trace, remaining: Callable[[], float]
+    ) -> Message:
+        if trace.claims.acr < trace.rule.acr and not trace.claims.service:
+            raise Refusal(texts.STEP_UP_REQUIRED)
+        digest = sha256(request.SerializeToString(deterministic=True)).digest() if meta.idempotency_key else b""
+        refreshed = self._tools.refresher is None or trace.claims.service
+        while True:
+            try:
+                with Session(self._tools.engine, expire_on_commit=False) as session:
+                    self._begin(session, trace, remaining)
+                    decision = None if trace.claims.service else self._decide(session, trace)
+                    refusal = None if decision is None else self._judge(trace, decision)
+                    if refusal is None:
+                        return self._answer(session, method, request, meta, trace, decision, digest, remaining)
+            except (DBAPIError, psycopg.Error) as error:
+                refusal = self._translate(error)
+                if refusal.reason is texts.INTERNAL:
+                    raise
+                return self._replay(method, meta, trace, digest, remaining, refusal)
+            except Refusal as failure:
+                return self._replay(method, meta, trace, digest, remaining, failure)
+            if refreshed or refusal.reason.name not in _REFRESHABLE:
+                raise refusal
+            refreshed = True
+            self._refresh(trace)
+
+    def _begin(self, session: Session, trace: _Trace, remaining: Callable[[], float]) -> None:
+        milliseconds = int(min(remaining(), DEFAULT_SECONDS) * 1000)
+        durable = not trace.rule.reads
+        try:
+            begin(session, trace.tenant_id, durable=durable, statement_ms=milliseconds)
+        except (psycopg.OperationalError, DBAPIError):
+            # The pool held a connection to a server that is gone: nothing was done yet, so a new one is tried once.
+            session.invalidate()
+            begin(session, trace.tenant_id, durable=durable, statement_ms=milliseconds)
+
+    @staticmethod
+    def _decide(session: Session, trace: _Trace) -> Decision:
+        return decide(
+            raw(session),
+            trace.rule,
+            tenant_id=trace.tenant_id,
+            subject=trace.claims.subject,
+            beneficiary_id=trace.beneficiary_id,
+            facility_id=trace.facility_id,
+        )
+
+    def _judge(self, trace: _Trace, decision: Decision) -> Refusal | None:
+        """Why the call is refused, or None."""
+        trace.account_id = decision.account_id
+        trace.break_glass = decision.break_glass
+        trace.stale = decision.heard_at is not None and datetime.now(UTC) - decision.heard_at > STALE_AFTER
+        rule = trace.rule
+        revoked = decision.sessions_revoked_at
+        if decision.tenant_active is False:
+            return Refusal(texts.ASSOCIATION_INACTIVE)
+        if decision.tenant_active is None or decision.account_id is None or not decision.account_active:
+            return Refusal(texts.ACCOUNT_INACTIVE)
+        if revoked is not None and trace.claims.issued_at < revoked.timestamp():
+            return Refusal(texts.SESSION_REVOKED)
+        if rule.perimeter == Perimeter.PERIMETER_SELF:
+            return None
+        if not decision.assigned:
+            return Refusal(texts.NOT_ASSIGNED)
+        if rule.perimeter == Perimeter.PERIMETER_BENEFICIARY and not decision.beneficiary_ids:
+            return not_found(".".join(rule.beneficiary_path))
+        if not decision.grants:
+            beneficiary = rule.perimeter == Perimeter.PERIMETER_BENEFICIARY
+            return Refusal(texts.OUT_OF_PERIMETER if beneficiary else texts.NOT_ASSIGNED)
+        categories = decision.categories(rule.action)
+        if not categories or (not rule.any_category and trace.category not in categories):
+            return Refusal(texts.RIGHT_MISSING)
+        if (
+            trace.stale
+            and not self._tools.owns_rights
+            and rule.action in {Action.ACTION_EXPORT, Action.ACTION_ADMINISTER}
+        ):
+            return Refusal(texts.STALE_RIGHTS)
+        return None
+
+    def _answer(
+        self,
+        session: Session,
+        method: Method,
+        request: Message,
+        meta: Meta,
+        trace: _Trace,
+        decision: Decision | None,
+        digest: bytes,
+        remaining: Callable[[], float],
+    ) -> Message:
+        key = {
+            "tenant_id": trace.tenant_id,
+            "subject": trace.claims.subject,
+            "operation": trace.rule.operation,
+            "key": meta.idempotency_key,
+            "digest": digest,
+        }
+        keyed = bool(meta.idempotency_key) and not trace.rule.reads
+        if keyed and (known := idempotency.find(raw(session), **key)) is not None:  # type: ignore[arg-type]
+            write_journal(raw(session), trace.tenant_id, trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED))
+            session.commit()
+            return method.reply.FromString(known)
+        call = self._call(session, meta, trace, decision)
+        reply = method.answer(request, call)
+        session.flush()
+        connection = raw(session)
+        trace.category = call.category or trace.category
+        if call.tenant_id != NO_TENANT:
+            call.outbox.write(connection)
+            outcome = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
+            write_journal(connection, call.tenant_id, outcome)
+            if keyed:
+                idempotency.keep(connection, **key, reply=reply)  # type: ignore[arg-type]
+        if remaining() <= 0:
+            raise Refusal(texts.DEADLINE_PASSED)
+        session.commit()
+        return reply
+
+    def _call(self, session: Session, meta: Meta, trace: _Trace, decision: Decision | None) -> Call:
+        ids = decision.beneficiary_ids if decision else ()
+        return Call(
+            session=session,
+            caller=Caller(
+                subject=trace.claims.subject,
+                account_id=trace.account_id,
+                tenant_id=trace.tenant_id,
+                acr=trace.claims.acr,
+                professions=tuple({grant.profession for grant in decision.grants}) if decision else (),
+                service=trace.claims.service,
+            ),
+            rule=trace.rule,
+            now=datetime.now(UTC),
+            beneficiary_id=ids[0] if ids else trace.beneficiary_id,
+            beneficiary_ids=ids or ((trace.beneficiary_id,) if trace.beneficiary_id else ()),
+            categories=decision.categories(trace.rule.action) if decision else ALL_CATEGORIES,
+            break_glass=trace.break_glass,
+            if_match=meta.if_match,
+            toolbox=self._tools,
+            outbox=Outbox(self._tools.service, trace.tenant_id, meta.traceparent),
+        )
+
+    def _replay(
+        self,
+        method: Method,
+        meta: Meta,
+        trace: _Trace,
+        digest: bytes,
+        remaining: Callable[[], float],
+        failure: Refusal,
+    ) -> Message:
+        """After a failure: the outcome of a concurrent call with the same key, or the failure itself."""
+        replayable = failure.reason.code in {
+            Code.ABORTED,
+            Code.ALREADY_EXISTS,
+            Code.FAILED_PRECONDITION,
+            Code.NOT_FOUND,
+        }
+        if not meta.idempotency_key or trace.rule.reads or not replayable:
+            raise failure
+        with Session(self._tools.engine) as session:
+            self._begin(session, trace, remaining)
+            known = idempotency.find(
+                raw(session),
+                tenant_id=trace.tenant_id,
+                subject=trace.claims.subject,
+                operation=trace.rule.operation,
+                key=meta.idempotency_key,
+                digest=digest,
+            )
+        if known is None:
+            raise failure
+        return method.reply.FromString(known)
+
+    def _translate(self, error: DBAPIError | psycopg.Error) -> Refusal:
+        """What an error of the database means to the caller."""
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, psycopg.errors.IntegrityError):
+            name = cause.diag.constraint_name or ""
+            if name == idempotency.CONSTRAINT:
+                return Refusal(texts.CONFLICT)
+            if name in self._tools.constraints:
+                return self._tools.constraints[name]
+            log.error("unmapped constraint", constraint=name)
+            return Refusal(texts.INTERNAL)
+        if isinstance(cause, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
+            return Refusal(texts.CONFLICT)
+        if isinstance(cause, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
+            return Refusal(texts.DEADLINE_PASSED)
+        if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+            return Refusal(texts.DATABASE_UNAVAILABLE)
+        log.error("unexpected database error", sqlstate=getattr(cause, "sqlstate", None), kind=type(cause).__name__)
+        return Refusal(texts.INTERNAL)
+
+    def _refresh(self, trace: _Trace) -> None:
+        refresher = self._tools.refresher
+        if refresher is not None:
+            refresher.refresh(
+                tenant_id=trace.tenant_id, subject=trace.claims.subject, beneficiary_id=trace.beneficiary_id
+            )
+
+    def _journal_denial(self, trace: _Trace, reason: Reason) -> None:
+        """A refusal leaves its trace in a transaction of its own; a journal that is down never turns it into a yes."""
+        if trace.tenant_id == NO_TENANT:
+            return
+        try:
+            with Session(self._tools.engine) as session:
+                begin(session, trace.tenant_id, durable=True, statement_ms=2000)
+                write_journal(
+                    raw(session), trace.tenant_id, trace.entry(journal_pb2.JOURNAL_OUTCOME_DENIED, reason.name)
+                )
+                session.commit()
+        except (DBAPIError, psycopg.Error) as error:
+            log.error("a refusal could not be journalled", kind=type(error).__name__, reason=reason.name)

@@ -1,0 +1,57 @@
+"""What a service is made of: its composition root returns one of these, and `dui_kit.main` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from dui_kit.contract import rule_of
+from dui_kit.errors import Refusal
+from dui_kit.guard import Method
+from dui_kit.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from dui_kit.worker import Consumer, Job
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: what it answers, consumes and does by itself."""
+
+    name: str
+    settings: ServiceSettings
+    #: gRPC services and what answers them: an object with one method for each RPC, `Method(request, call) -> reply`.
+    servicers: Sequence[tuple[ServiceDescriptor, object]]
+    #: Package of the Alembic migrations.
+    migrations: str
+    #: Constraint of the database → the refusal that its violation means.
+    constraints: Mapping[str, Refusal] = field(default_factory=dict)
+    consumers: Sequence[Consumer] = ()
+    jobs: Sequence[Job] = ()
+    #: The service owns access facts: it sends heartbeats.
+    heartbeat: bool = False
+
+    def methods(self) -> dict[str, Method]:
+        """Every RPC by its full name, `package.Service/Method`; ValueError for one without a rule or without an answer."""
+        found: dict[str, Method] = {}
+        for descriptor, servicer in self.servicers:
+            for method in descriptor.methods:
+                rule = rule_of(method)
+                answer: Any = getattr(servicer, method.name, None)
+                if answer is None:
+                    message = f"{rule.operation} has no method in {type(servicer).__name__}"
+                    raise ValueError(message)
+                found[rule.operation] = Method(rule, answer, GetMessageClass(method.output_type))
+        return found
+
+    def requests(self) -> dict[str, type[Any]]:
+        """The request type of every RPC by its full name."""
+        return {
+            f"{descriptor.full_name}/{method.name}": GetMessageClass(method.input_type)
+            for descriptor, _ in self.servicers
+            for method in descriptor.methods
+        }

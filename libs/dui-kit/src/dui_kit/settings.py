@@ -1,0 +1,64 @@
+"""Settings of a service: environment variables `DUI_*`, the same locally and in the chart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """What every service is told. A service that needs more subclasses it."""
+
+    model_config = SettingsConfigDict(env_prefix="DUI_", extra="ignore")
+
+    #: `libpq` URL of the app role.
+    database_url: SecretStr = SecretStr("")
+    #: `libpq` URL of the owner role; migrations only.
+    database_owner_url: SecretStr = SecretStr("")
+    #: `libpq` URL of the relay role; worker only.
+    database_relay_url: SecretStr = SecretStr("")
+
+    nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
+    #: Replicas of each stream: 3 in production.
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+
+    grpc_listen: str = "127.0.0.1:50051"
+    #: Threads of a process: more of them fight for the interpreter lock; scale by processes.
+    grpc_threads: int = Field(default=4, ge=1, le=64)
+    #: Calls accepted at once, waiting ones included; more are refused with RESOURCE_EXHAUSTED.
+    grpc_max_concurrent: int = Field(default=64, ge=1)
+    #: Seconds that calls under way get to finish when the service is asked to stop.
+    grpc_drain_seconds: float = 10.0
+    grpc_reflection: bool = True
+    #: Address of the worker's health; empty: none.
+    worker_listen: str = ""
+
+    #: gRPC targets of the owners of access facts, asked on a local denial; empty: not asked.
+    identity_target: str = ""
+    records_target: str = ""
+    #: Seconds that an owner has to answer on a local denial.
+    refresh_seconds: float = 0.3
+
+    oidc_issuer: str = ""
+    oidc_jwks_url: str = ""
+    oidc_token_url: str = ""
+    oidc_audience: str = "dui-api"
+    #: Clients whose tokens are accepted (`azp`), comma separated.
+    oidc_clients: str = "dui-web,dui-cli"
+    #: The service's own account.
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = SecretStr("")
+    #: Where signing keys survive a restart while the identity provider is down.
+    cache_dir: Path = Path(".dui/cache")
+
+    #: 32 bytes in hexadecimal: encrypts page tokens, the same for all replicas of the platform.
+    cursor_key: SecretStr = SecretStr("")
+
+    log_level: str = "INFO"
+
+    @property
+    def clients(self) -> frozenset[str]:
+        """Clients whose tokens are accepted."""
+        return frozenset(name.strip() for name in self.oidc_clients.split(",") if name.strip())

@@ -1,0 +1,3 @@
+from dui_kit.migrate import run
+
+run()
