@@ -52,12 +52,31 @@ def write_configuration(
 
 
 def _permissions(service: str) -> dict[str, Any]:
-    """A service publishes its own facts, journal and dead letters, asks JetStream and acknowledges what it was given.
+    """A service publishes its own facts, journal and dead letters, and keeps its own stream and the two shared ones;
+    nobody can publish in another's name, or delete a stream.
 
-    What it may read is not narrowed here: events carry ids and codes only, and each consumer is JetStream's to deliver
-    to an inbox. Nobody can publish in another service's name.
+    What it may read is not narrowed: events carry ids and codes only, and NATS gives no right by prefix of a consumer's
+    name.
     """
+    own, shared = f"DUI_{service.upper()}", ("DUI_JOURNAL", "DUI_DEAD_LETTERS")
+    streams = [f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE") for name in (own, *shared)]
     return {
-        "publish": {"allow": [f"dui.{service}.>", f"dui.journal.{service}.>", f"dui.dead.{service}.>", "$JS.API.>", "$JS.ACK.>"]},
+        "publish": {
+            "allow": [
+                f"dui.{service}.>",
+                f"dui.journal.{service}.>",
+                f"dui.dead.{service}.>",
+                *streams,
+                f"$JS.API.STREAM.PURGE.{own}",  # the subjects of an association that has left
+                "$JS.API.INFO",
+                "$JS.API.STREAM.NAMES",
+                "$JS.API.STREAM.LIST",
+                "$JS.API.STREAM.INFO.*",
+                "$JS.API.STREAM.MSG.GET.*",
+                "$JS.API.DIRECT.GET.>",
+                "$JS.API.CONSUMER.>",
+                "$JS.ACK.>",
+            ]
+        },
         "subscribe": {"allow": ["_INBOX.>"]},
     }

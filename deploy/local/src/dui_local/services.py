@@ -16,18 +16,20 @@ class ServiceEntry:
     """
 
     port: int
+    worker_port: int
     metrics_port: int
     worker_metrics_port: int
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ports(self) -> dict[str, int]:
-        return {"": self.port, "_metrics": self.metrics_port, "_worker_metrics": self.worker_metrics_port}
+        return {"": self.port, "_worker": self.worker_port, "_metrics": self.metrics_port, "_worker_metrics": self.worker_metrics_port}
 
 
 SERVICES: dict[str, ServiceEntry] = {
     "identity": ServiceEntry(
         port=50151,
+        worker_port=50251,
         metrics_port=9151,
         worker_metrics_port=9251,
         settings={
@@ -38,7 +40,7 @@ SERVICES: dict[str, ServiceEntry] = {
             "DUI_AUDIT_EXPORT_SECONDS": "3600",
         },
     ),
-    "records": ServiceEntry(port=50152, metrics_port=9152, worker_metrics_port=9252),
+    "records": ServiceEntry(port=50152, worker_port=50252, metrics_port=9152, worker_metrics_port=9252),
 }
 
 # Default ports of everything; DUI_PORT_<NAME> moves one.

@@ -1,0 +1,78 @@
+# The DUI platform. `make` says what there is to do.
+#
+# Needed on the machine: Python >= 3.11, make, a JDK >= 17, Maven. Everything else is installed below this folder.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+BIN := .venv/bin
+LOCAL := $(BIN)/python -m dui_local
+# Never a Python of uv's own: the one that `tools` checked is used.
+export UV_PYTHON_DOWNLOADS := never
+
+PYTEST_ARGS ?=
+OUT ?= bench.json
+
+.PHONY: help tools install up down status logs demo test bench protos lint typecheck contracts clean
+
+help: ## Say what there is to do
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+tools: ## Check what the machine must have, and say how to install what is missing
+	@deploy/local/check-tools.sh
+
+$(UV): | tools
+	@python=$$(deploy/local/check-tools.sh --python) && "$$python" -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+
+# The stamp is younger than the lock file when the environment is what the lock file says.
+.venv/.synced: uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml gateway/pyproject.toml deploy/*/pyproject.toml) | $(UV)
+	@$(UV) sync --quiet --locked --all-packages --all-groups --python "$$(deploy/local/check-tools.sh --python)"
+	@touch $@
+
+install: tools .venv/.synced protos ## Install everything the platform needs below this folder
+
+# The generated code is younger than every .proto and than its generator.
+libs/dui-protos/src/dui/.stamp: .venv/.synced libs/dui-protos/generate.py $(shell find protos -name '*.proto' 2>/dev/null)
+	@$(BIN)/python libs/dui-protos/generate.py
+	@touch $@
+
+protos: libs/dui-protos/src/dui/.stamp ## Generate the Python code of the contract (protos/)
+
+up: install ## Start the platform, load the demo data, print addresses and accounts
+	@$(LOCAL) up
+
+down: install ## Stop the platform
+	@$(LOCAL) down
+
+status: install ## Tell whether every part is healthy (exit code 0 if so)
+	@$(BIN)/dui status
+
+logs: install ## Follow the logs (make logs PROGRAM=records for one program)
+	@$(LOCAL) logs -f $(PROGRAM)
+
+demo: install ## Play case 1, follow-up of a person in an establishment, through the gateway
+	@$(BIN)/python -m dui_local.demo
+
+test: install ## Run every test on a platform of its own (make test PYTEST_ARGS='-k stays')
+	@$(LOCAL) run -- $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: install ## Measure on a platform of its own and write the results (make bench OUT=FILE.json)
+	@$(LOCAL) run -- $(BIN)/python -m tests.bench --out "$(OUT)"
+
+lint: install ## Check style and the borders between packages
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+typecheck: install ## Check types
+	@$(BIN)/mypy $(wildcard libs/*/src services/*/src gateway/src deploy/*/src)
+
+contracts: install ## Check the contract: style, and nothing broken since the last release
+	@$(BIN)/python -m pytest -q tests/contract
+
+clean: ## Stop the platform and remove what was installed and its data
+	@if [ -x $(BIN)/python ]; then $(LOCAL) down || true; fi
+	rm -rf .venv .tools .dui .mypy_cache .ruff_cache .pytest_cache .hypothesis libs/dui-protos/src/dui
