@@ -40,7 +40,7 @@ def main(name: str, build: Callable[[], Service]) -> None:
         case "worker":
             from dui_kit.worker import run
 
-            run(service)
+            sys.exit(run(service))
         case "migrate":
             telemetry.setup(name, service.settings.log_level)
             migrate.upgrade(service.migrations, service.settings.database_owner_url.get_secret_value())

@@ -1,0 +1,40 @@
+"""The consumers that every service has: they keep its projections of who may do what."""
+
+from __future__ import annotations
+
+from dui_kit import access
+from dui_kit.database import raw
+from dui_kit.worker.contract import Consumer, ConsumerCall, Event
+from dui_kit.worker.streams import event_stream
+
+#: The owners of access facts, and what each of them tells.
+FACTS_OF = {
+    "identity": ("tenant", "account", "assignment", "policy", "break_glass", "heartbeat"),
+    "records": ("person", "perimeter", "heartbeat"),
+}
+
+
+def fact_subjects(owner: str) -> tuple[str, ...]:
+    """The subjects of an owner's access facts, of all associations."""
+    return tuple(f"dui.{owner}.*.{aggregate}.v1.*" for aggregate in FACTS_OF[owner])
+
+
+def apply(call: ConsumerCall, event: Event) -> None:
+    """Writes a fact into its projection; an older version than the one that is there changes nothing."""
+    access.apply_fact(raw(call.session), call.tenant_id, event.message)
+
+
+def access_consumers(service: str) -> list[Consumer]:
+    """Consumers of the facts of all owners but the service itself, which applies its own as it writes them."""
+    return [
+        Consumer(
+            name=service,
+            purpose=f"access_{owner}",
+            stream=event_stream(owner),
+            subjects=fact_subjects(owner),
+            handler=apply,
+            idempotent=True,
+        )
+        for owner in FACTS_OF
+        if owner != service
+    ]

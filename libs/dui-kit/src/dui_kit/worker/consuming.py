@@ -1,0 +1,197 @@
+"""The loop of a durable consumer: fetch, apply, acknowledge after the commit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from dui_kit.telemetry import log
+from dui_kit.worker import metrics, streams
+from dui_kit.worker.applying import Applier, Result, Verdict
+from dui_kit.worker.contract import Consumer, Reject
+from dui_kit.worker.dead_letters import letter
+from dui_kit.worker.delivery import Delivery, is_for_another, read
+from dui_kit.worker.publishing import Outcome, Publisher
+
+#: A fetch waits no longer: the one that a broken connection has lost is soon replaced.
+FETCH_SECONDS = 1.0
+#: Failed deliveries after which an event is given up.
+MAX_FAILURES = 5
+#: Pauses before the next delivery of an event that failed: 1, 2, 4, 8 s.
+FIRST_PAUSE = 1.0
+#: Pause of an event that waits for another one; it grows up to the second value.
+HOLD_PAUSE, MAX_HOLD_PAUSE = 0.25, 10.0
+#: Pause while the database is away.
+AWAY_PAUSE, MAX_AWAY_PAUSE = 0.25, 5.0
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """An event that failed: how often, and until when its aggregate waits."""
+
+    sequence: int
+    failures: int
+    until: float
+
+
+class ConsumerLoop:
+    """Runs one consumer.
+
+    Order: a batch is applied before the next one is fetched; tenants of a batch side by side, events of one tenant one
+    after another. Behind an event that failed, the later ones of its aggregate wait until it is applied or given up.
+    """
+
+    def __init__(
+        self, consumer: Consumer, applier: Applier, js: JetStreamContext, publisher: Publisher, threads: Executor
+    ) -> None:
+        self._consumer = consumer
+        self._applier = applier
+        self._js = js
+        self._publisher = publisher
+        self._threads = threads
+        self._troubles: dict[tuple[str, str, str], _Trouble] = {}
+        self._holds: dict[int, int] = {}
+
+    async def run(self, stopping: Callable[[], bool]) -> None:
+        """Consumes until `stopping`; the batch under way is finished."""
+        subscription = await streams.bind(self._js, self._consumer)
+        while not stopping():
+            try:
+                fetched = await subscription.fetch(self._consumer.batch, timeout=FETCH_SECONDS)
+            except (TimeoutError, nats.errors.TimeoutError):
+                continue
+            except (nats.errors.Error, NotFoundError) as error:
+                # The stream or its consumer is gone (NATS lost its disk, or an operator reset it): bind again.
+                log.warning("a fetch failed", consumer=self._consumer.durable, error=type(error).__name__)
+                await asyncio.sleep(FETCH_SECONDS)
+                if stopping():
+                    return
+                subscription = await streams.bind(self._js, self._consumer)
+                continue
+            await self.process(fetched)
+
+    async def process(self, fetched: Sequence[Msg]) -> None:
+        """Applies a batch and settles every message of it."""
+        deliveries: list[Delivery] = []
+        for msg in fetched:
+            if is_for_another(msg, self._consumer.durable):
+                await msg.ack()
+                continue
+            try:
+                delivery = read(msg)
+            except Reject as rejection:
+                await self._give_up(msg, None, rejection.reason, 1)
+                continue
+            trouble = self._troubles.get(delivery.aggregate)
+            if trouble and delivery.sequence > trouble.sequence:
+                await msg.nak(delay=max(0.1, trouble.until - time.monotonic() + 0.1))
+            else:
+                deliveries.append(delivery)
+        pause = AWAY_PAUSE
+        while deliveries:
+            results = await self._apply(deliveries)
+            deliveries = []
+            for result in results:
+                if result.verdict is Verdict.AWAY:
+                    deliveries.append(result.delivery)
+                else:
+                    await self._settle(result)
+            self._count(results)
+            if deliveries:
+                log.warning("a consumer waits", consumer=self._consumer.durable, reason=results[-1].reason)
+                metrics.failed(self._consumer.durable, "AWAY")
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, MAX_AWAY_PAUSE)
+                for delivery in deliveries:
+                    await delivery.msg.in_progress()
+
+    async def _apply(self, deliveries: Sequence[Delivery]) -> list[Result]:
+        by_tenant: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            by_tenant.setdefault(delivery.tenant_id, []).append(delivery)
+        loop = asyncio.get_running_loop()
+        done = await asyncio.gather(
+            *(loop.run_in_executor(self._threads, self._applier.apply, group) for group in by_tenant.values())
+        )
+        return [result for results in done for result in results]
+
+    async def _settle(self, result: Result) -> None:
+        delivery, msg = result.delivery, result.delivery.msg
+        match result.verdict:
+            case Verdict.APPLIED:
+                self._forget(delivery)
+                await msg.ack()
+            case Verdict.REJECTED:
+                self._forget(delivery)
+                await self._give_up(msg, delivery.tenant_id, result.reason, 1)
+            case Verdict.FAILED:
+                await self._failed(delivery, result.reason)
+            case Verdict.HELD:
+                times = self._holds[delivery.sequence] = self._holds.get(delivery.sequence, 0) + 1
+                pause = min(HOLD_PAUSE * times, MAX_HOLD_PAUSE)
+                metrics.failed(self._consumer.durable, "HELD")
+                if pause == MAX_HOLD_PAUSE:
+                    log.error(
+                        "an event still waits for an earlier one",
+                        consumer=self._consumer.durable,
+                        event_id=delivery.event_id,
+                    )
+                await msg.nak(delay=pause)
+            case Verdict.BEHIND:
+                trouble = self._troubles.get(delivery.aggregate)
+                await msg.nak(delay=max(0.1, trouble.until - time.monotonic() + 0.1) if trouble else 0.1)
+            case Verdict.AWAY:
+                raise AssertionError(result.verdict)
+
+    async def _failed(self, delivery: Delivery, reason: str) -> None:
+        known = self._troubles.get(delivery.aggregate)
+        failures = known.failures + 1 if known and known.sequence == delivery.sequence else 1
+        metrics.failed(self._consumer.durable, reason)
+        log.warning(
+            "an event failed",
+            consumer=self._consumer.durable,
+            event_id=delivery.event_id,
+            reason=reason,
+            failures=failures,
+        )
+        if failures >= MAX_FAILURES:
+            self._forget(delivery)
+            await self._give_up(delivery.msg, delivery.tenant_id, reason, failures)
+            return
+        pause = FIRST_PAUSE * 2 ** (failures - 1)
+        self._troubles[delivery.aggregate] = _Trouble(delivery.sequence, failures, time.monotonic() + pause)
+        await delivery.msg.nak(delay=pause)
+
+    async def _give_up(self, msg: Msg, tenant_id: str | None, reason: str, deliveries: int) -> None:
+        """Lays the message down as a dead letter; only then is it ended, so that it is never in neither place."""
+        [outcome] = await self._publisher.publish([letter(self._consumer, msg, tenant_id, reason, deliveries)])
+        if outcome is not Outcome.ACKNOWLEDGED:
+            await msg.nak(delay=MAX_AWAY_PAUSE)
+            return
+        metrics.dead(self._consumer.durable, reason)
+        log.error(
+            "a dead letter", consumer=self._consumer.durable, reason=reason, sequence=msg.metadata.sequence.stream
+        )
+        await msg.term()
+
+    def _forget(self, delivery: Delivery) -> None:
+        self._holds.pop(delivery.sequence, None)
+        trouble = self._troubles.get(delivery.aggregate)
+        if trouble and trouble.sequence == delivery.sequence:
+            del self._troubles[delivery.aggregate]
+
+    def _count(self, results: Sequence[Result]) -> None:
+        sent = [result.delivery.sent_at for result in results if result.verdict is Verdict.APPLIED]
+        if sent:
+            known = [instant for instant in sent if instant is not None]
+            lag = (datetime.now(UTC) - min(known)).total_seconds() if known else None
+            metrics.applied(self._consumer.durable, len(sent), lag)

@@ -1,0 +1,215 @@
+"""The worker of a service: the relays, the consumers and the jobs, in one process beside the server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import nats.errors
+import psycopg
+from nats.aio.client import Client
+from sqlalchemy import Engine
+
+from dui_kit import telemetry
+from dui_kit.database import make_engine
+from dui_kit.telemetry import log
+from dui_kit.worker import jobs, streams
+from dui_kit.worker.access_facts import access_consumers
+from dui_kit.worker.applying import Applier
+from dui_kit.worker.connection import connect
+from dui_kit.worker.consuming import ConsumerLoop
+from dui_kit.worker.contract import WorkerContext, WorkerService
+from dui_kit.worker.events import EventRelay
+from dui_kit.worker.health import HealthServer
+from dui_kit.worker.journal import JournalRelay
+from dui_kit.worker.leadership import RelayConnection, leadership
+from dui_kit.worker.maintenance import KIT_JOBS, Heartbeats, purge_forever
+from dui_kit.worker.metrics import RelayState, observe
+from dui_kit.worker.publishing import Publisher
+
+#: Threads for handlers: they mostly wait for PostgreSQL.
+HANDLER_THREADS = 4
+#: Threads for jobs, apart: a long one must not hold up the consumers.
+JOB_THREADS = 2
+#: A leader that fails tries again after this; a standby takes over sooner.
+RETRY_SECONDS = 1.0
+#: Seconds that the batch under way gets at the end.
+DRAIN_SECONDS = 10.0
+#: A leader that has not looked at its outbox for so long is not healthy.
+STALL_SECONDS = 30.0
+
+
+class Worker:
+    """One worker process. `main` runs until `stop`."""
+
+    def __init__(self, service: WorkerService) -> None:
+        self._service = service
+        self._settings = service.settings
+        self._consumers = [*access_consumers(service.name), *service.consumers]
+        self._jobs = [*KIT_JOBS, *service.jobs]
+        self.state = RelayState()
+        self._stopping = False
+        self._fatal = False
+        self._stopped = asyncio.Event()
+        self._client: Client | None = None
+
+    def stop(self) -> None:
+        """Asks the worker to end: the batches under way are finished."""
+        self._stopping = True
+        self._stopped.set()
+
+    def healthy(self) -> bool:
+        """True when NATS is connected and, on the leader, the relay moves."""
+        connected = self._client is not None and self._client.is_connected
+        return connected and not self._fatal and not self.state.stalled(STALL_SECONDS)
+
+    async def main(self) -> int:
+        """Runs the worker; returns the exit code: 0 after `stop`, 1 when the connection to NATS is gone for good."""
+        settings = self._settings
+        health = HealthServer(settings.worker_listen, self.healthy) if settings.worker_listen else None
+        if health:
+            health.start()
+        observe(self.state)
+        engine = make_engine(
+            settings.database_url.get_secret_value(),
+            pool_size=HANDLER_THREADS + 2 * JOB_THREADS,
+            name=f"{self._service.name}-worker",
+        )
+        ended = asyncio.create_task(self._stopped.wait())
+        connecting = asyncio.create_task(
+            connect(settings.nats_url.get_secret_value(), f"{self._service.name}-worker", self._closed)
+        )
+        try:
+            await asyncio.wait({ended, connecting}, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                self._client = connecting.result()
+                await self._lead_until_stopped(engine, self._client)
+        finally:
+            connecting.cancel()
+            ended.cancel()
+            if self._client is not None and not self._client.is_closed:
+                await self._client.close()
+            if health:
+                await asyncio.to_thread(health.stop)
+            engine.dispose()
+        return 1 if self._fatal else 0
+
+    def _closed(self) -> None:
+        if not self._stopping:
+            log.error("the connection to nats is closed for good; the process ends")
+            self._fatal = True
+            self.stop()
+
+    async def _lead_until_stopped(self, engine: Engine, client: Client) -> None:
+        while not self._stopping:
+            term = asyncio.create_task(self._term(engine, client))
+            ended = asyncio.create_task(self._stopped.wait())
+            await asyncio.wait({term, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not term.done():
+                # The consumers see the flag and end after their batch; the rest is cut off: it may be, anywhere.
+                await asyncio.wait({term}, timeout=DRAIN_SECONDS)
+                term.cancel()
+            ended.cancel()
+            await asyncio.wait({term})
+            self.state.leading = False
+            if not term.cancelled() and (error := term.exception()) is not None:
+                report = log.warning if _is_outage(error) else log.error
+                report("the worker starts over", error=_names(error))
+                if not self._stopping:
+                    await asyncio.sleep(RETRY_SECONDS)
+
+    async def _term(self, engine: Engine, client: Client) -> None:
+        """One term as leader: ends with an exception when PostgreSQL is lost, quietly when the worker stops."""
+        js = client.jetstream(timeout=10)
+        publisher = Publisher(client, js)
+        url = self._settings.database_relay_url.get_secret_value()
+        async with leadership(url, f"{self._service.name}-relay") as connection:
+            log.info("this worker leads")
+            self.state.beat()
+            self.state.leading = True
+            await streams.ensure_streams(js, self._service.name, self._settings.nats_replicas)
+            with (
+                ThreadPoolExecutor(HANDLER_THREADS, thread_name_prefix="handler") as handlers,
+                ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="job") as job_threads,
+            ):
+                context = self._context(engine)
+                background = self._background(connection, publisher, context, job_threads)
+                consumers = [
+                    ConsumerLoop(consumer, Applier(self._service.name, consumer, engine), js, publisher, handlers).run(
+                        lambda: self._stopping
+                    )
+                    for consumer in self._consumers
+                ]
+                async with asyncio.TaskGroup() as group:
+                    running = [group.create_task(each) for each in background]
+                    waited = [group.create_task(each) for each in consumers]
+                    stopped = group.create_task(self._stopped.wait())
+                    await asyncio.wait([stopped, *waited], return_when=asyncio.ALL_COMPLETED)
+                    for task in running:
+                        task.cancel()
+                await asyncio.get_running_loop().run_in_executor(job_threads, self._last_runs, context)
+
+    def _background(
+        self, connection: RelayConnection, publisher: Publisher, context: WorkerContext, threads: ThreadPoolExecutor
+    ) -> list[Coroutine[Any, Any, None]]:
+        name = self._service.name
+        relay = EventRelay(name, connection, publisher, self.state)
+        parts = [
+            relay.run(),
+            JournalRelay(name, connection, publisher, self.state).run(),
+            purge_forever(connection),
+            *(jobs.run_forever(job, context, threads, lambda: self._stopping) for job in self._jobs),
+        ]
+        if self._service.heartbeat:
+            parts.append(Heartbeats(name, connection, relay, publisher).run())
+        return parts
+
+    def _context(self, engine: Engine) -> WorkerContext:
+        url = self._settings.database_relay_url.get_secret_value()
+
+        def tenants() -> Sequence[str]:
+            # The app role sees no association before one is set; the relay role may read their list.
+            with psycopg.connect(url, connect_timeout=5) as connection:
+                return [row[0] for row in connection.execute("SELECT tenant_id::text FROM access_tenant ORDER BY 1")]
+
+        return WorkerContext(engine, self._settings, tenants, lambda: self._stopping)
+
+    def _last_runs(self, context: WorkerContext) -> None:
+        if self._stopping and not self._fatal:
+            final = WorkerContext(context.engine_, context.settings, context.tenants_)
+            for job in self._jobs:
+                if job.at_shutdown:
+                    jobs.run_once(job, final)
+
+
+def _is_outage(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_outage(each) for each in error.exceptions)
+    return isinstance(error, psycopg.OperationalError | nats.errors.Error | OSError | TimeoutError)
+
+
+def _names(error: BaseException) -> str:
+    """The classes of an error: its text may quote data."""
+    if isinstance(error, BaseExceptionGroup):
+        return ", ".join(sorted({_names(each) for each in error.exceptions}))
+    return type(error).__name__
+
+
+async def _run(service: WorkerService) -> int:
+    worker = Worker(service)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    return await worker.main()
+
+
+def run(service: WorkerService) -> int:
+    """Runs the worker of a service until SIGTERM or SIGINT; returns the exit code of the process."""
+    telemetry.setup(f"{service.name}-worker", service.settings.log_level)
+    try:
+        return asyncio.run(_run(service))
+    finally:
+        telemetry.shutdown()
