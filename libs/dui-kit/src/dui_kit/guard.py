@@ -38,6 +38,7 @@ from dui_kit.validate import Validator
 STALE_AFTER = timedelta(minutes=15)
 #: Seconds that a call without a deadline gets.
 DEFAULT_SECONDS = 10.0
+
 #: The tenant of a system call that names none: row-level security shows it nothing.
 NO_TENANT = "00000000-0000-0000-0000-000000000000"
 
@@ -287,7 +288,7 @@ class Guard:
             call.outbox.write(connection)
             outcome = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
             write_journal(connection, call.tenant_id, outcome)
-            if keyed:
+            if keyed and call.tenant_id == trace.tenant_id:  # a call that entered its tenant repeats safely by itself
                 idempotency.keep(connection, **key, reply=reply)  # type: ignore[arg-type]
         if remaining() <= 0:
             raise Refusal(texts.DEADLINE_PASSED)
