@@ -211,9 +211,8 @@ def _officer(story: Story, base: str, glass: dict[str, Any]) -> None:
             verdict = "autorisé" if entry["outcome"] == "JOURNAL_OUTCOME_ALLOWED" else f"refusé ({entry['reason']})"
             glassy = ", glace brisée" if entry["break_glass"] else ""
             operation = entry["operation"].rsplit("/", 1)[-1]
-            print(
-                f"       {entry['occurred_at'][11:19]}  {entry.get('professional_name', ''):28.28}  {operation:24.24}  {verdict}{glassy}"
-            )
+            who = f"{entry['occurred_at'][11:19]}  {entry.get('professional_name', ''):28.28}"
+            print(f"       {who}  {operation:24.24}  {verdict}{glassy}")
         reviewed = api.post(
             f"/v1/break_glasses/{glass['break_glass_id']}:review", {"verdict": "REVIEW_VERDICT_JUSTIFIED"}
         )
