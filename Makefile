@@ -15,6 +15,10 @@ export UV_PYTHON_DOWNLOADS := never
 PYTEST_ARGS ?=
 OUT ?= bench.json
 
+empty :=
+space := $(empty) $(empty)
+SOURCES := $(wildcard libs/*/src services/*/src gateway/src deploy/*/src)
+
 .PHONY: help tools install up down status logs demo test bench protos lint typecheck contracts clean
 
 help: ## Say what there is to do
@@ -68,7 +72,7 @@ lint: install ## Check style and the borders between packages
 	@$(BIN)/lint-imports
 
 typecheck: install ## Check types
-	@$(BIN)/mypy $(wildcard libs/*/src services/*/src gateway/src deploy/*/src)
+	@MYPYPATH=$(subst $(space),:,$(SOURCES)) $(BIN)/mypy $(SOURCES)
 
 contracts: install ## Check the contract: style, and nothing broken since the last release
 	@$(BIN)/python -m pytest -q tests/contract

@@ -224,9 +224,7 @@ def test_a_wrong_password_gives_no_token(make_organization: MakeOrganization, ma
     association = make_organization()
     person = make_person(association)
     with pytest.raises(LoginError, match=r"(?i)invalid|incorrect"):
-        login(
-            issuer=person.issuer, username=person.username, password="pas le bon", organization=association.alias
-        )
+        login(issuer=person.issuer, username=person.username, password="pas le bon", organization=association.alias)
 
 
 def test_too_many_wrong_passwords_close_the_account_for_a_while(
@@ -236,9 +234,7 @@ def test_too_many_wrong_passwords_close_the_account_for_a_while(
     person = make_person(association)
     for _ in range(6):
         with pytest.raises(LoginError):
-            login(
-                issuer=person.issuer, username=person.username, password="pas le bon", organization=association.alias
-            )
+            login(issuer=person.issuer, username=person.username, password="pas le bon", organization=association.alias)
     with pytest.raises(LoginError):
         person.login(association.alias)
 

@@ -6,7 +6,13 @@ import json
 from typing import Any, cast
 
 from keycloak import KeycloakAdmin
-from keycloak.exceptions import KeycloakError, KeycloakGetError, raise_error_from_response
+from keycloak.exceptions import (
+    KeycloakDeleteError,
+    KeycloakGetError,
+    KeycloakPostError,
+    KeycloakPutError,
+    raise_error_from_response,
+)
 
 from dui_keycloak.settings import Settings
 
@@ -41,16 +47,16 @@ class Administration:
 
     def post(self, path: str, body: object) -> None:
         answer = self._admin.connection.raw_post(self._path(path), data=json.dumps(body))
-        raise_error_from_response(answer, KeycloakError, expected_codes=[200, 201, 204])
+        raise_error_from_response(answer, KeycloakPostError, expected_codes=[200, 201, 204])
 
     def put(self, path: str, body: object) -> None:
         answer = self._admin.connection.raw_put(self._path(path), data=json.dumps(body))
-        raise_error_from_response(answer, KeycloakError, expected_codes=[200, 201, 202, 204])
+        raise_error_from_response(answer, KeycloakPutError, expected_codes=[200, 201, 202, 204])
 
     def delete(self, path: str, body: object = None) -> None:
         data = {} if body is None else {"data": json.dumps(body)}
         answer = self._admin.connection.raw_delete(self._path(path), **data)
-        raise_error_from_response(answer, KeycloakError, expected_codes=[200, 204])
+        raise_error_from_response(answer, KeycloakDeleteError, expected_codes=[200, 204])
 
     def create_realm(self, representation: dict[str, Any]) -> None:
         """Makes the realm, and logs in again: the administrator's rights on a realm come with its making."""
@@ -60,7 +66,7 @@ class Administration:
     def client_uuid(self, client_id: str) -> str:
         """Keycloak's own id of a client."""
         found = self.get("/clients", clientId=client_id)
-        return cast(str, found[0]["id"])
+        return cast("str", found[0]["id"])
 
     def _path(self, path: str) -> str:
         return f"admin/realms/{self._settings.realm}{path}"

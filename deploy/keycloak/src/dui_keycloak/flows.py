@@ -38,7 +38,13 @@ def build_flow(administration: Administration, definition: Json) -> None:
     """Makes the flow from nothing; an edited one of the same name is removed first (it must not be in use)."""
     alias = flow_alias(definition)
     _remove(administration, [alias])
-    flow = {"alias": alias, "description": definition["description"], "providerId": "basic-flow", "topLevel": True, "builtIn": False}
+    flow = {
+        "alias": alias,
+        "description": definition["description"],
+        "providerId": "basic-flow",
+        "topLevel": True,
+        "builtIn": False,
+    }
     administration.post("/authentication/flows", flow)
     _fill(administration, alias, alias, definition["executions"])
 
@@ -61,10 +67,17 @@ def _remove(administration: Administration, aliases: list[str]) -> None:
 def _fill(administration: Administration, top: str, parent: str, executions: list[Json]) -> None:
     for wanted in executions:
         if "flow" in wanted:
-            body = {"alias": _sub_alias(top, wanted), "type": "basic-flow", "provider": "registration-page-form", "description": ""}
+            body = {
+                "alias": _sub_alias(top, wanted),
+                "type": "basic-flow",
+                "provider": "registration-page-form",
+                "description": "",
+            }
             administration.post(f"/authentication/flows/{quote(parent)}/executions/flow", body)
         else:
-            administration.post(f"/authentication/flows/{quote(parent)}/executions/execution", {"provider": wanted["authenticator"]})
+            administration.post(
+                f"/authentication/flows/{quote(parent)}/executions/execution", {"provider": wanted["authenticator"]}
+            )
         made = administration.get(f"/authentication/flows/{quote(parent)}/executions")
         # The list goes down into subflows: the newest of this level is the last one at level 0.
         execution = [each for each in made if each["level"] == 0][-1]
@@ -72,7 +85,9 @@ def _fill(administration: Administration, top: str, parent: str, executions: lis
         administration.put(f"/authentication/flows/{quote(parent)}/executions", execution)
         if config := wanted.get("config"):
             alias = f"{top} {wanted['authenticator']} {execution['id'][:8]}"
-            administration.post(f"/authentication/executions/{execution['id']}/config", {"alias": alias, "config": config})
+            administration.post(
+                f"/authentication/executions/{execution['id']}/config", {"alias": alias, "config": config}
+            )
         if "flow" in wanted:
             _fill(administration, top, _sub_alias(top, wanted), wanted["executions"])
 

@@ -148,7 +148,11 @@ class _Pass:
         everyone = f"default-roles-{self._api.get('')['realm']}"
         for path, available, names in (
             (f"/users/{account}/role-mappings/realm", "/roles", wanted.realm_roles),
-            (f"/users/{account}/role-mappings/clients/{management}", f"/clients/{management}/roles", wanted.administration),
+            (
+                f"/users/{account}/role-mappings/clients/{management}",
+                f"/clients/{management}/roles",
+                wanted.administration,
+            ),
         ):
             has = {role["name"]: role for role in self._api.get(path) if role["name"] != everyone}
             if self._differs(f"{what} account roles", list(names), list(has)):

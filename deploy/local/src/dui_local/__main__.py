@@ -99,12 +99,19 @@ def _seed(_arguments: argparse.Namespace) -> int:
 
 def summary(state: State, *, infra: bool) -> str:
     """What a person needs to begin: addresses and demo accounts."""
-    lines = ["", f"Keycloak          {state['urls']['keycloak']}   (administrator {state['keycloak']['admin_username']}, password {state['keycloak']['admin_password']})"]
+    urls, keycloak = state["urls"], state["keycloak"]
+    lines = [
+        "",
+        f"Keycloak           {urls['keycloak']}   ({keycloak['admin_username']} / {keycloak['admin_password']})",
+    ]
     if not infra:
-        lines.insert(1, f"Gateway           {state['urls']['gateway']}")
-        lines.insert(2, f"API documentation {state['urls']['docs']}")
-    if state["accounts"] and not infra:
-        lines += ["", "Demo accounts (dui token ACCOUNT prints an access token):", *_table(state["accounts"])]
+        lines += [f"Gateway            {urls['gateway']}", f"API documentation  {urls['docs']}"]
+        if state["accounts"]:
+            lines += [
+                "",
+                "Demo accounts (uv run dui token ACCOUNT prints an access token):",
+                *_table(state["accounts"]),
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -115,7 +122,9 @@ def _table(accounts: Sequence[Account]) -> list[str]:
         for each in accounts
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 if __name__ == "__main__":

@@ -25,9 +25,24 @@ def account() -> pwd.struct_passwd | None:
     except KeyError:
         pass
     if (useradd := shutil.which("useradd")) is None:
-        raise StackError("PostgreSQL does not run as root: start the stack as an ordinary user, or name an existing account in DUI_POSTGRES_ACCOUNT")
-    command = [useradd, "--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name]
+        raise StackError(
+            "PostgreSQL does not run as root: start the stack as an ordinary user, "
+            "or name an existing account in DUI_POSTGRES_ACCOUNT"
+        )
+    command = [
+        useradd,
+        "--system",
+        "--no-create-home",
+        "--home-dir",
+        "/nonexistent",
+        "--shell",
+        "/usr/sbin/nologin",
+        name,
+    ]
     made = subprocess.run(command, check=False, capture_output=True, text=True)
     if made.returncode != 0:
-        raise StackError(f"could not create the account {name} for PostgreSQL: {made.stderr.strip()}; name an existing one in DUI_POSTGRES_ACCOUNT")
+        raise StackError(
+            f"could not create the account {name} for PostgreSQL: {made.stderr.strip()}; "
+            "name an existing one in DUI_POSTGRES_ACCOUNT"
+        )
     return pwd.getpwnam(name)

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -18,9 +19,7 @@ DATABASE_ROLES = ("owner", "app", "relay")
 def names(services: Iterable[str]) -> list[str]:
     """What needs a password or a key: everything that authenticates to something."""
     shared = ["postgres", "nats/admin", "keycloak/database", "keycloak/admin", "keycloak/bootstrap", "cursor-key"]
-    return shared + [
-        f"{service}/{use}" for service in services for use in (*DATABASE_ROLES, "nats", "client")
-    ]
+    return shared + [f"{service}/{use}" for service in services for use in (*DATABASE_ROLES, "nats", "client")]
 
 
 def ensure(layout: Layout, services: Iterable[str]) -> dict[str, str]:
@@ -43,10 +42,10 @@ def ensure_signing_key(layout: Layout) -> None:
         _write(path, pem.decode())
 
 
-def _write(path: os.PathLike[str], text: str) -> None:
-    draft = f"{os.fspath(path)}.tmp"
+def _write(path: Path, text: str) -> None:
+    draft = path.with_suffix(".tmp")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(draft, path)
+    draft.replace(path)

@@ -23,7 +23,11 @@ SHA256 = "a286e98b4296d4e75ee88d8527c7cd463b307caa022f088c9f22cffccc741fa1"
 MINIMUM_JAVA = 17
 
 # Fixed at build time; a change makes another build beside the old one.
-BUILD_OPTIONS = ("--db=postgres", "--health-enabled=true", "--features-disabled=ciba,device-flow,impersonation,kerberos")
+BUILD_OPTIONS = (
+    "--db=postgres",
+    "--health-enabled=true",
+    "--features-disabled=ciba,device-flow,impersonation,kerberos",
+)
 _MAVEN_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
 
 # As bin/kc.sh sets them. The script is not used to run the server: it stays in between as a parent, and a killed
@@ -54,7 +58,9 @@ def java() -> str:
     said = subprocess.run([found, "-version"], check=False, capture_output=True, text=True).stderr
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < MINIMUM_JAVA:
-        raise StackError(f"Keycloak needs Java {MINIMUM_JAVA} or later, and {found} is {version[1] if version else 'unknown'}")
+        raise StackError(
+            f"Keycloak needs Java {MINIMUM_JAVA} or later, and {found} is {version[1] if version else 'unknown'}"
+        )
     return found
 
 
@@ -104,7 +110,9 @@ def command(home: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def environment(ports: Mapping[str, int], passwords: Mapping[str, str], admin: str, bootstrap_client: str) -> dict[str, str]:
+def environment(
+    ports: Mapping[str, int], passwords: Mapping[str, str], admin: str, bootstrap_client: str
+) -> dict[str, str]:
     """The settings of the server."""
     return {
         "KC_DB_URL": f"jdbc:postgresql://127.0.0.1:{ports['postgres']}/keycloak",
@@ -179,5 +187,3 @@ def _sha256(path: Path) -> str:
 
 def _tail(text: str) -> str:
     return " / ".join(line.strip() for line in text.splitlines()[-5:] if line.strip())
-
-

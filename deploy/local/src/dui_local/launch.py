@@ -96,7 +96,16 @@ def _ready(state: State, need: str) -> bool:
     """Light questions: this runs before every start, so it imports no client library."""
     match need:
         case "postgres":
-            asked = [str(Path(state["postgres"]["bin"]) / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(state["ports"]["postgres"]), "-t", "2"]
+            asked = [
+                str(Path(state["postgres"]["bin"]) / "pg_isready"),
+                "-q",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(state["ports"]["postgres"]),
+                "-t",
+                "2",
+            ]
             return subprocess.run(asked, check=False, stderr=subprocess.DEVNULL).returncode == 0
         case "nats":
             try:

@@ -75,11 +75,22 @@ class Layout:
         """
         self.home.mkdir(parents=True, exist_ok=True)
         if self.home.stat().st_uid != os.geteuid():
-            raise StackError(f"{self.home} belongs to another account: start the stack as that account, or set DUI_HOME")
+            raise StackError(
+                f"{self.home} belongs to another account: start the stack as that account, or set DUI_HOME"
+            )
         # Under root PostgreSQL runs as an account of its own (it refuses to be root), which must be able to walk
         # through the home to its own folder; listing it, or entering any other folder, stays root's.
         self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        for folder in (self.log, self.run, self.secrets, self.conf, self.nats, self.cache, self.audit_heads, self.keycloak):
+        for folder in (
+            self.log,
+            self.run,
+            self.secrets,
+            self.conf,
+            self.nats,
+            self.cache,
+            self.audit_heads,
+            self.keycloak,
+        ):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o700)
 

@@ -145,9 +145,9 @@ def _role(connection: psycopg.Connection, name: str, password: str) -> None:
     exists = connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone()
     verb = sql.SQL("alter" if exists else "create")
     connection.execute(
-        sql.SQL("{} role {} with login nosuperuser nobypassrls nocreatedb nocreaterole noreplication password {}").format(
-            verb, sql.Identifier(name), sql.Literal(password)
-        )
+        sql.SQL(
+            "{} role {} with login nosuperuser nobypassrls nocreatedb nocreaterole noreplication password {}"
+        ).format(verb, sql.Identifier(name), sql.Literal(password))
     )
 
 
@@ -176,7 +176,9 @@ def _initialise(layout: Layout, data: Path, password: str, who: pwd.struct_passw
         made = subprocess.run(
             command, check=False, capture_output=True, text=True, cwd=layout.postgres,
             env={"PATH": os.defpath, "LC_ALL": "C"},
-            **({"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []} if who else {}),
+            user=who.pw_uid if who else None,
+            group=who.pw_gid if who else None,
+            extra_groups=[] if who else None,
         )  # fmt: skip
     if made.returncode != 0:
         raise StackError(f"initdb failed: {made.stderr.strip()}")

@@ -37,7 +37,10 @@ def programs(layout: Layout, state: State, secrets: Mapping[str, str], distribut
             "keycloak",
             "keycloak",
             keycloak.command(keycloak_home),
-            _inherited() | keycloak.environment(ports, secrets, state["keycloak"]["admin_username"], state["keycloak"]["admin_client_id"]),
+            _inherited()
+            | keycloak.environment(
+                ports, secrets, state["keycloak"]["admin_username"], state["keycloak"]["admin_client_id"]
+            ),
             needs=["postgres"],
         ),
     }
@@ -91,9 +94,7 @@ def service_env(layout: Layout, state: State, secrets: Mapping[str, str], name: 
 
 def migrate_env(state: State, name: str) -> dict[str, str]:
     """The settings of `migrate`: those of the service, with the owner's database, which no running process knows."""
-    return state["programs"][name]["env"] | {
-        "DUI_DATABASE_OWNER_URL": state["services"][name]["database"]["owner_url"]
-    }
+    return state["programs"][name]["env"] | {"DUI_DATABASE_OWNER_URL": state["services"][name]["database"]["owner_url"]}
 
 
 def gateway_env(layout: Layout, state: State) -> dict[str, str]:
@@ -128,9 +129,7 @@ def _platform_env(state: State) -> dict[str, str]:
 
 def _inherited() -> dict[str, str]:
     return {
-        name: value
-        for name, value in os.environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
 
 

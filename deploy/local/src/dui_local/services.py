@@ -23,7 +23,12 @@ class ServiceEntry:
 
     @property
     def ports(self) -> dict[str, int]:
-        return {"": self.port, "_worker": self.worker_port, "_metrics": self.metrics_port, "_worker_metrics": self.worker_metrics_port}
+        return {
+            "": self.port,
+            "_worker": self.worker_port,
+            "_metrics": self.metrics_port,
+            "_worker_metrics": self.worker_metrics_port,
+        }
 
 
 SERVICES: dict[str, ServiceEntry] = {

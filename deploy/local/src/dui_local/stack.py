@@ -16,7 +16,8 @@ from dui_ops import probes
 from dui_ops.stack import StackError, State, load, save
 from dui_ops.supervision import Supervisor
 
-from dui_local import credentials, keycloak, launch, ports, postgres, programs, realm, state as states, supervision
+from dui_local import credentials, keycloak, launch, ports, postgres, programs, realm, supervision
+from dui_local import state as states
 from dui_local.layout import Layout
 from dui_local.services import SERVICES
 
@@ -39,7 +40,9 @@ class Progress:
         sys.stderr.flush()
 
 
-def up(layout: Layout, chosen: Mapping[str, int], progress: Progress, *, infra: bool = False, tied: bool = False) -> State:
+def up(
+    layout: Layout, chosen: Mapping[str, int], progress: Progress, *, infra: bool = False, tied: bool = False
+) -> State:
     """Starts what does not run yet and returns the state once everything answers.
 
     Args:
@@ -171,7 +174,9 @@ def _platform(state: State, progress: Progress) -> None:
     wait_ready(state, [name for name, each in state["programs"].items() if each["kind"] in PLATFORM_KINDS], progress)
 
 
-def wait_ready(state: State, names: Sequence[str], progress: Callable[[str], None], seconds: float = READY_SECONDS) -> None:
+def wait_ready(
+    state: State, names: Sequence[str], progress: Callable[[str], None], seconds: float = READY_SECONDS
+) -> None:
     """Waits until the programs answer; a worker, which answers nothing, until it has stayed up.
 
     Raises:
@@ -185,7 +190,9 @@ def wait_ready(state: State, names: Sequence[str], progress: Callable[[str], Non
         for name in list(waiting):
             if states_now[name].state == "FATAL" or time.monotonic() > deadline:
                 log = Path(state["programs"][name]["log"])
-                raise StackError(f"{name} does not start ({states_now[name].state}); its log is {log}:\n{log_tail(log)}")
+                raise StackError(
+                    f"{name} does not start ({states_now[name].state}); its log is {log}:\n{log_tail(log)}"
+                )
             probe = probes.probe_of(state, name)
             if states_now[name].running and (probe is None or probe().ok):
                 waiting.remove(name)

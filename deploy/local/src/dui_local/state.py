@@ -20,7 +20,10 @@ BOOTSTRAP_CLIENT = "dui-bootstrap"
 
 def build(layout: Layout, ports: Mapping[str, int], secrets: Mapping[str, str], distribution: Path) -> State:
     """The state of a stack that is about to start. Accounts and seed of an earlier start are kept."""
-    origins = {name: f"http://127.0.0.1:{ports[name]}" for name in ("gateway", "keycloak", "keycloak_management", "nats_monitor")}
+    origins = {
+        name: f"http://127.0.0.1:{ports[name]}"
+        for name in ("gateway", "keycloak", "keycloak_management", "nats_monitor")
+    }
     issuer = f"{origins['keycloak']}/realms/{REALM}"
     state: State = {
         "version": VERSION,

@@ -97,7 +97,7 @@ def serve(layout: Layout, state: State, *, tied: bool) -> int:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches us, and we end it in order
-            preexec_fn=(lambda: die_with_parent(signal.SIGTERM)) if tied else None,  # noqa: PLW1509 (no thread yet)
+            preexec_fn=(lambda: die_with_parent(signal.SIGTERM)) if tied else None,
             cwd=layout.home,
         )
     supervisor = Supervisor(state)

@@ -28,10 +28,11 @@ _TOTP_STEP_SECONDS = 30
 # The last period whose code was given, by secret.
 _last_step: dict[str, int] = {}
 _codes_lock = threading.Lock()
-_FORM = re.compile(r'<form[^>]*\baction="(?P<action>[^"]+)"[^>]*>(?P<body>.*?)</form>', re.S)
+_FORM = re.compile(r'<form[^>]*\baction="(?P<action>[^"]+)"[^>]*>(?P<body>.*?)</form>', re.DOTALL)
 _INPUT = re.compile(r'<input[^>]*\bname="(?P<name>[^"]+)"')
 _FEEDBACK = re.compile(
-    r'<(?:span|div|p)[^>]*(?:id="input-error[^"]*"|class="[^"]*(?:kc-feedback-text|alert__title|instruction)[^"]*")[^>]*>(?P<text>.*?)</', re.S
+    r'<(?:span|div|p)[^>]*(?:id="input-error[^"]*"|class="[^"]*(?:kc-feedback-text|alert__title|instruction)[^"]*")[^>]*>(?P<text>.*?)</',
+    re.DOTALL,
 )
 
 
@@ -189,7 +190,9 @@ def _walk(
         elif asked & {"username", "password"}:
             filled = {name: answers[name] for name in asked & answers.keys()}
         else:
-            raise LoginError(f"the account must do something first: {_feedback(page.text)} (asked: {', '.join(sorted(asked))})")
+            raise LoginError(
+                f"the account must do something first: {_feedback(page.text)} (asked: {', '.join(sorted(asked))})"
+            )
         page = http.post(html.unescape(form["action"]), data=filled)
     raise LoginError("the login did not end")
 

@@ -54,8 +54,9 @@ def service(state: State, name: str) -> Probe:
             stub = health_pb2_grpc.HealthStub(channel)
             answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_SECONDS)
     except grpc.RpcError as error:
-        code = error.code().name if isinstance(error, grpc.Call) else type(error).__name__
-        return Probe(name, False, f"{code} at {target}")
+        # What a call raises is also its `grpc.Call`, with the status; the types do not say so.
+        code = getattr(error, "code", lambda: None)()
+        return Probe(name, False, f"{code.name if code else type(error).__name__} at {target}")
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     return Probe(name, status == "SERVING", f"{status} at {target}")
 

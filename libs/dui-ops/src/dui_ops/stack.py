@@ -142,7 +142,7 @@ def load(path: Path | None = None) -> State:
         raise StackError(f"no local stack here ({path} does not exist): start one with `make up`") from None
     if state.get("version") != VERSION:
         raise StackError(f"{path} was written by another version of the platform: run `make up` again")
-    return cast(State, state)
+    return cast("State", state)
 
 
 def save(state: State, path: Path | None = None) -> None:

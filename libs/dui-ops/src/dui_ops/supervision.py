@@ -41,7 +41,9 @@ class Supervisor:
         try:
             return getattr(proxy.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:
-            raise StackError(f"the supervisor refused {method}({', '.join(map(str, arguments))}): {fault.faultString}") from fault
+            raise StackError(
+                f"the supervisor refused {method}({', '.join(map(str, arguments))}): {fault.faultString}"
+            ) from fault
         except (OSError, http.client.HTTPException) as error:
             raise StackError("the local stack is not running: start it with `make up`") from error
         finally:
@@ -57,7 +59,7 @@ class Supervisor:
 
     def pid(self) -> int:
         """The supervisor's own process."""
-        return cast(int, self._call("getPID"))
+        return cast("int", self._call("getPID"))
 
     def programs(self) -> list[ProgramStatus]:
         """Every program, in start order."""

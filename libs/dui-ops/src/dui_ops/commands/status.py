@@ -12,7 +12,9 @@ from dui_ops.stack import load
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("status", help="tell whether every part of the stack is healthy", description=__doc__)
+    parser = subparsers.add_parser(
+        "status", help="tell whether every part of the stack is healthy", description=__doc__
+    )
     parser.add_argument("--json", action="store_true", help="print the answers as JSON")
     parser.set_defaults(run=run)
 

@@ -1,0 +1,147 @@
+"""The parts of a running stack: who may do what, and what comes back after it was killed.
+
+Run with `python -m dui_local run --infra -- pytest deploy/local`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import nats
+import nats.errors
+import psutil
+import psycopg
+import pytest
+from dui_ops import probes
+from dui_ops.stack import State, load, state_path
+from dui_ops.supervision import Supervisor
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    if not state_path().exists():
+        pytest.skip("needs a stack: python -m dui_local run --infra -- pytest …")
+    return load()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("role", ["owner_url", "app_url", "relay_url"])
+@pytest.mark.parametrize("service", ["identity", "records"])
+def test_a_service_role_is_no_superuser_and_reaches_its_own_database_only(
+    state: State, service: str, role: str
+) -> None:
+    url = state["services"][service]["database"][role]  # type: ignore[literal-required]
+    with psycopg.connect(url) as connection:
+        query = "select rolsuper, rolbypassrls, rolcreatedb, rolcreaterole from pg_roles where rolname = current_user"
+        assert connection.execute(query).fetchone() == (False, False, False, False)
+    for other in {"identity", "records", "keycloak", "postgres"} - {service}:
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(url, dbname=other)
+
+
+def test_only_the_owner_makes_tables(state: State) -> None:
+    database = state["services"]["records"]["database"]
+    with psycopg.connect(database["owner_url"]) as connection:
+        connection.execute("create table made_by_owner (id int)")
+        connection.rollback()
+    for url in (database["app_url"], database["relay_url"]):
+        with psycopg.connect(url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("create table made_by_another (id int)")
+
+
+def test_the_extensions_are_there_and_every_write_is_flushed(state: State) -> None:
+    with psycopg.connect(state["services"]["records"]["database"]["app_url"]) as connection:
+        found = {name for (name,) in connection.execute("select extname from pg_extension").fetchall()}
+        settings = dict(
+            connection.execute(
+                "select name, setting from pg_settings where name in ('fsync', 'synchronous_commit', 'full_page_writes')"
+            ).fetchall()
+        )
+    assert {"btree_gist", "pg_trgm", "unaccent"} <= found
+    assert settings == {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+
+
+def test_a_wrong_password_opens_nothing(state: State) -> None:
+    url = state["postgres"]["superuser_url"]
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(url, password="0000")
+
+
+def test_the_database_log_does_not_quote_values(state: State) -> None:
+    with psycopg.connect(state["services"]["records"]["database"]["owner_url"]) as connection:
+        connection.execute("create temporary table person (name text unique)")
+        connection.execute("insert into person values ('Vandenbrouck')")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute("insert into person values ('Vandenbrouck')")
+    with open(state["programs"]["postgres"]["log"], encoding="utf-8") as log:  # noqa: PTH123
+        text = log.read()
+    assert "duplicate key value" in text
+    assert "Vandenbrouck" not in text
+
+
+def test_a_service_publishes_its_own_facts_and_no_others(state: State) -> None:
+    refused: list[str] = []
+
+    async def on_error(error: Exception) -> None:
+        refused.append(str(error))
+
+    async def publish() -> None:
+        client = await nats.connect(state["services"]["records"]["nats_url"], error_cb=on_error)
+        await client.publish("dui.records.t.person.v1.test", b"")
+        await client.publish("dui.dead.records.purpose.t", b"")
+        await client.flush()
+        assert refused == []
+        await client.publish("dui.identity.t.account.v1.suspended", b"")
+        await client.publish("dui.journal.identity.t", b"")
+        await client.publish("$JS.API.STREAM.DELETE.DUI_IDENTITY", b"")
+        async with asyncio.timeout(10):
+            while len(refused) < 3:
+                await client.flush()  # the server's refusals come as errors, after the fact
+        await client.close()
+
+    asyncio.run(publish())
+    assert len(refused) == 3
+    assert all("permissions violation" in line for line in refused)
+
+
+def test_nats_lets_nobody_in_without_a_password(state: State) -> None:
+    async def connect() -> None:
+        port = state["ports"]["nats"]
+        await nats.connect(f"nats://127.0.0.1:{port}", allow_reconnect=False, max_reconnect_attempts=0)
+
+    with pytest.raises((nats.errors.Error, nats.errors.NoServersError)):
+        asyncio.run(connect())
+
+
+def test_everything_listens_on_this_machine_only(state: State) -> None:
+    processes = [psutil.Process(pid) for pid in Supervisor(state).pids().values()]
+    everything = [process for parent in processes for process in (parent, *parent.children(recursive=True))]
+    listening = {
+        connection.laddr.ip
+        for process in everything
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("name", ["nats", "postgres", "keycloak"])
+def test_a_killed_part_comes_back(state: State, name: str) -> None:
+    supervisor = Supervisor(state)
+    before = supervisor.pids()[name]
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: supervisor.pids().get(name, before) != before)
+    probe = probes.probe_of(state, name)
+    assert probe is not None
+    eventually(lambda: probe().ok)
