@@ -1,0 +1,69 @@
+"""`python -m dui_gateway serve | check | openapi`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from dui_gateway import contract
+from dui_gateway.settings import GatewaySettings
+
+
+def serve(settings: GatewaySettings) -> int:
+    """Runs the HTTP server until SIGTERM or SIGINT; calls under way are finished first."""
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces
+    from granian.log import LogLevels
+
+    # Checked here too, where the message reaches whoever starts the gateway.
+    for service in contract.service_names():
+        settings.target(service)
+    host, port = settings.listen
+    Granian(
+        "dui_gateway.app:create",
+        factory=True,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        workers=settings.gateway_processes,
+        blocking_threads=settings.gateway_threads,
+        backlog=settings.gateway_backlog,
+        # Requests beyond this wait in the kernel's queue instead of in memory.
+        backpressure=max(settings.gateway_threads * 4, 128),
+        runtime_threads=1,
+        websockets=False,
+        workers_kill_timeout=settings.gateway_drain_seconds,
+        respawn_failed_workers=True,
+        log_level=LogLevels.warning,
+        log_access=False,
+    ).serve()
+    return 0
+
+
+def check(settings: GatewaySettings) -> int:
+    """0 when the whole contract can be served with these settings."""
+    from dui_gateway.app import build
+
+    build(settings)
+    return 0
+
+
+def print_openapi(settings: GatewaySettings) -> int:
+    """Writes the OpenAPI document to standard output, indented, as it is kept in docs/openapi.json."""
+    from dui_gateway.openapi import text
+
+    sys.stdout.write(text(contract.operations(), settings.oidc_issuer))
+    return 0
+
+
+def main() -> int:
+    """Runs one command."""
+    commands = {"serve": serve, "check": check, "openapi": print_openapi}
+    parser = argparse.ArgumentParser(prog="dui_gateway")
+    parser.add_argument("command", choices=sorted(commands))
+    return commands[parser.parse_args().command](GatewaySettings())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The whole wiring of the gateway on one screen."""
+
+from __future__ import annotations
+
+import atexit
+import secrets
+from typing import Any
+
+from dui_kit import telemetry
+from dui_kit.status import language_of
+from dui_kit.tokens import TokenVerifier
+from flask import Flask, Request, Response, request
+from werkzeug.exceptions import HTTPException
+
+from dui_gateway import contract, docs_page, health, openapi, problems, protection, routes, texts
+from dui_gateway.entry import Door
+from dui_gateway.settings import GatewaySettings
+from dui_gateway.upstream import Upstream
+
+
+class _BoundedRequest(Request):
+    """No form is ever parsed: bodies are JSON or nothing."""
+
+    max_form_memory_size = 0
+    max_form_parts = 0
+
+
+class Gateway(Flask):
+    """Flask without what an API does not use."""
+
+    request_class = _BoundedRequest
+
+
+def build(
+    settings: GatewaySettings, *, verifier: TokenVerifier | None = None, upstream: Upstream | None = None
+) -> Gateway:
+    """The WSGI application. Raises `ContractError`, or ValueError when a setting is missing."""
+    operations = contract.operations()
+    if upstream is None:
+        targets = {service: settings.target(service) for service in sorted(contract.service_names())}
+        upstream = Upstream(targets, call_seconds=settings.gateway_call_seconds)
+    if verifier is None:
+        verifier = TokenVerifier(
+            settings.oidc_issuer, settings.oidc_audience, settings.clients, settings.jwks_url, settings.cache_dir
+        )
+    app = Gateway("dui_gateway", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
+    parts = routes.Parts(settings, Door(verifier, settings), upstream)
+    routes.install(app, operations, parts)
+    document = openapi.document(operations, settings.oidc_issuer)
+    docs_page.install(app, document)
+    health.install(app, health.Readiness(upstream, verifier.keys))
+    protection.install(app, settings)
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(Exception, _internal_problem)
+    return app
+
+
+def _http_problem(error: HTTPException) -> Response:
+    language = language_of(request.headers.get("Accept-Language", ""))
+    return problems.response(
+        problems.of_http(error, language), language=language, request_id=secrets.token_hex(16), trace_id=""
+    )
+
+
+def _internal_problem(error: Exception) -> Response:
+    request_id = secrets.token_hex(16)
+    telemetry.log.error("request failed", operation=str(request.url_rule), request_id=request_id, **routes.where(error))
+    language = language_of(request.headers.get("Accept-Language", ""))
+    problem = problems.of_reason(texts.INTERNAL, language)
+    return problems.response(problem, language=language, request_id=request_id, trace_id="")
+
+
+def create() -> Any:
+    """Builds the application inside a server process (granian calls it there): threads and channels start after the fork."""
+    from dui_gateway.process import die_with_parent
+
+    die_with_parent()
+    settings = GatewaySettings()
+    telemetry.setup("gateway", settings.log_level)
+    atexit.register(telemetry.shutdown)
+    return build(settings).wsgi_app

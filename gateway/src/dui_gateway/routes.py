@@ -1,0 +1,199 @@
+"""One route per operation of the contract. Nobody writes a view by hand for request and response JSON."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import orjson
+from dui_kit import telemetry
+from dui_kit.errors import Refusal
+from dui_kit.status import language_of
+from flask import Flask, Request, Response, request
+from opentelemetry.trace import SpanKind
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
+
+from dui_gateway import problems, texts
+from dui_gateway.codec import encoder
+from dui_gateway.contract import Operation
+from dui_gateway.entry import Door, Turned
+from dui_gateway.inputs import Inputs
+from dui_gateway.problems import Problem
+from dui_gateway.settings import GatewaySettings
+from dui_gateway.upstream import Upstream
+
+# What the kit's services accept as an idempotency key; gRPC metadata takes nothing but printable ASCII.
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?")
+_ETAG = re.compile(r'(?:W/)?"([\x21\x23-\x2b\x2d-\x7e]{1,100})"|([A-Za-z0-9._~+/=\-]{1,100})')
+_FAILED = frozenset({500, 503, 504})
+
+
+class Segment(BaseConverter):
+    """One path segment up to a custom verb: `{id}:accept` must not take the verb into the id."""
+
+    regex = "[^/:]+"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every view works with."""
+
+    settings: GatewaySettings
+    door: Door
+    upstream: Upstream
+
+
+def flask_rule(path: str) -> str:
+    """`/v1/stays/{stay_id}:end` → `/v1/stays/<segment:stay_id>:end`."""
+    return re.sub(r"\{([a-z0-9_]+)\}", r"<segment:\1>", path)
+
+
+def install(app: Flask, operations: tuple[Operation, ...], parts: Parts) -> None:
+    """Adds every route."""
+    app.url_map.converters["segment"] = Segment
+    for operation in operations:
+        view = View(operation, parts, operation.location(operations))
+        endpoint = f"{operation.service}.{operation.name}"
+        app.add_url_rule(flask_rule(operation.path), endpoint, view, methods=[operation.verb])
+
+
+class View:
+    """The way of one operation: door → inputs → service → JSON, and every failure as a problem document."""
+
+    def __init__(self, operation: Operation, parts: Parts, location: str) -> None:
+        self.__name__ = operation.name
+        self._operation = operation
+        self._parts = parts
+        self._inputs = Inputs(operation, max_depth=parts.settings.max_json_depth)
+        self._encode = encoder(operation.result)
+        self._span = f"{operation.verb} {operation.path}"
+        self._labels = {"operation": self._span}
+        self._location = location
+        self._location_names = re.findall(r"\{([a-z0-9_]+)\}", location)
+
+    def __call__(self, **parameters: str) -> Response:
+        """Answers one request."""
+        started = time.perf_counter()
+        # The proxy looks the request up on every access: once is enough.
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        request_id = secrets.token_hex(16)
+        with telemetry.span(self._span, SpanKind.SERVER, current.headers.get("Traceparent")) as span:
+            traceparent = telemetry.traceparent(span)
+            try:
+                answer = self._answer(current, parameters, request_id, traceparent)
+            except HTTPException as error:
+                answer = self._refuse(problems.of_http(error, _language(current)), current, request_id, traceparent)
+            except Turned as turned:
+                answer = self._refuse(turned.problem(_language(current)), current, request_id, traceparent)
+            except Refusal as refusal:
+                answer = self._refuse(
+                    problems.of_refusal(refusal, _language(current)), current, request_id, traceparent
+                )
+            except grpc.RpcError as error:
+                problem = problems.of_rpc(error, self._operation, _language(current))
+                answer = self._refuse(problem, current, request_id, traceparent)
+            except Exception as error:  # noqa: BLE001 (the last line: neutral text out, class and place in the log)
+                telemetry.log.error("request failed", operation=self._span, request_id=request_id, **where(error))
+                problem = problems.of_reason(texts.INTERNAL, _language(current))
+                answer = self._refuse(problem, current, request_id, traceparent)
+            status = answer.status_code
+            if span.is_recording():
+                span.set_attribute("http.response.status_code", status)
+                if status in _FAILED:
+                    telemetry.fail(span, str(status))
+        telemetry.call_duration.record(time.perf_counter() - started, {**self._labels, "code": str(status)})
+        answer.headers["X-Request-Id"] = request_id
+        return answer
+
+    def _answer(
+        self, current: Request, parameters: Mapping[str, str], request_id: str, traceparent: str | None
+    ) -> Response:
+        operation, parts = self._operation, self._parts
+        authorization = current.headers.get("Authorization", "")
+        claims = parts.door.enter(authorization)
+        with parts.door.share.of(claims.tenant_id or "") as allowed:
+            if not allowed:
+                raise Turned(texts.TOO_MANY_AT_ONCE, wait=1)
+            message = self._inputs.read(current, parameters)
+            metadata = [("authorization", authorization), ("x-dui-request-id", request_id)]
+            if traceparent:
+                metadata.append(("traceparent", traceparent))
+            accepted = current.headers.get("Accept-Language")
+            if accepted:
+                metadata.append(("accept-language", language_of(accepted)))
+            key = None
+            if not operation.reads:
+                key = _idempotency_key(current)
+                if key:
+                    metadata.append(("idempotency-key", key))
+                expected = _if_match(current)
+                if expected:
+                    metadata.append(("if-match", expected))
+            reply: Any = parts.upstream.call(operation, message, metadata, retry=operation.reads or key is not None)
+        etag = getattr(reply, operation.resource).etag if operation.resource else ""
+        if (
+            operation.reads
+            and etag
+            and "If-None-Match" in current.headers
+            and current.if_none_match.contains_weak(etag)
+        ):
+            return Response(status=304, headers={"ETag": f'"{etag}"'})
+        shown = getattr(reply, operation.response_body) if operation.response_body else reply
+        answer = Response(orjson.dumps(self._encode(shown)), operation.success, content_type="application/json")
+        if etag:
+            answer.headers["ETag"] = f'"{etag}"'
+        if self._location:
+            resource = getattr(reply, operation.resource)
+            known = {name: parameters.get(name) or getattr(resource, name) for name in self._location_names}
+            answer.headers["Location"] = self._location.format(**known)
+        return answer
+
+    def _refuse(self, problem: Problem, current: Request, request_id: str, traceparent: str | None) -> Response:
+        trace_id = telemetry.trace_id_of(traceparent)
+        telemetry.log.info(
+            "refused",
+            operation=self._span,
+            status=problem.status,
+            reason=problem.reason,
+            request_id=request_id,
+            trace_id=trace_id,
+        )
+        return problems.response(problem, language=_language(current), request_id=request_id, trace_id=trace_id)
+
+
+def _language(current: Request) -> str:
+    return language_of(current.headers.get("Accept-Language", ""))
+
+
+def _idempotency_key(current: Request) -> str | None:
+    key = current.headers.get("Idempotency-Key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise Refusal(texts.IDEMPOTENCY_KEY_INVALID, field="Idempotency-Key")
+    return key
+
+
+def _if_match(current: Request) -> str | None:
+    """The etag of `If-Match` without quotes. A proxy that compresses may have made it weak: it still names one version."""
+    header = current.headers.get("If-Match")
+    if header is None:
+        return None
+    found = _ETAG.fullmatch(header.strip())
+    if found is None:
+        raise Refusal(texts.IF_MATCH_INVALID, field="If-Match")
+    return found[1] or found[2]
+
+
+def where(error: BaseException) -> dict[str, Any]:
+    """What an unexpected error may leave in the log: its class and place, never its text, which can quote data."""
+    places = []
+    step = error.__traceback__
+    while step is not None:
+        places.append(f"{step.tb_frame.f_code.co_filename.rsplit('/src/', 1)[-1]}:{step.tb_lineno}")
+        step = step.tb_next
+    return {"error": type(error).__name__, "where": places[-12:]}

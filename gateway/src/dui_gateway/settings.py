@@ -1,0 +1,93 @@
+"""Settings of the gateway: environment variables `DUI_*`, the same locally and in the chart."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GatewaySettings(BaseSettings):
+    """What the gateway is told. Limits are per process: with N processes a caller may reach N times as much."""
+
+    model_config = SettingsConfigDict(env_prefix="DUI_", extra="ignore", frozen=True)
+
+    #: Address of the public HTTP server.
+    gateway_listen: str = "127.0.0.1:8080"
+    #: Threads that run calls in one process. A thread waits for its service most of the time.
+    gateway_threads: int = Field(default=16, ge=1, le=256)
+    #: Processes. Each has its own limits, key cache and connections.
+    gateway_processes: int = Field(default=1, ge=1, le=64)
+    #: Connections that may wait to be accepted.
+    gateway_backlog: int = Field(default=1024, ge=128)
+    #: Seconds that calls under way get to finish when the gateway is asked to stop.
+    gateway_drain_seconds: int = Field(default=15, ge=1)
+    #: Seconds that a call may take, retries included.
+    gateway_call_seconds: float = Field(default=5.0, gt=0)
+
+    #: gRPC target of each service: `127.0.0.1:50051`, or `dns:///records:50051` for a headless service.
+    identity_target: str = ""
+    records_target: str = ""
+
+    oidc_issuer: str = "http://127.0.0.1:8180/realms/dui"
+    oidc_jwks_url: str = ""
+    oidc_audience: str = "dui-api"
+    #: Clients whose tokens are accepted (`azp`), comma separated.
+    oidc_clients: str = "dui-web,dui-cli"
+    #: Where the issuer's keys survive a restart while the issuer is down.
+    cache_dir: Path = Path(".dui/cache/gateway")
+
+    #: Origins of browsers that may call, comma separated; empty: none.
+    cors_origins: str = ""
+    #: Seconds of HTTP Strict Transport Security; 0 where TLS ends nowhere (a local stack).
+    hsts_seconds: int = Field(default=0, ge=0)
+    #: The longest request body.
+    max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    #: The deepest nesting of a request body.
+    max_json_depth: int = Field(default=16, ge=4)
+    #: Calls that one association may have under way in one process; the rest of the threads stays for the others.
+    max_concurrent_per_tenant: int = Field(default=64, ge=1)
+
+    #: Calls a second that one person, or one association, may make of one process, and how many at once after a pause.
+    rate_limit_subject_per_second: float = Field(default=1000.0, gt=0)
+    rate_limit_subject_burst: int = Field(default=2000, ge=1)
+    rate_limit_tenant_per_second: float = Field(default=3000.0, gt=0)
+    rate_limit_tenant_burst: int = Field(default=6000, ge=1)
+
+    log_level: str = "INFO"
+
+    @property
+    def listen(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.gateway_listen.rpartition(":")
+        return host, int(port)
+
+    @property
+    def clients(self) -> frozenset[str]:
+        """Clients whose tokens are accepted."""
+        return _names(self.oidc_clients)
+
+    @cached_property
+    def origins(self) -> frozenset[str]:
+        """Origins of browsers that may call."""
+        return _names(self.cors_origins)
+
+    @property
+    def jwks_url(self) -> str:
+        """Where the issuer's keys are."""
+        return self.oidc_jwks_url or f"{self.oidc_issuer}/protocol/openid-connect/certs"
+
+    def target(self, service: str) -> str:
+        """gRPC target of a service; ValueError when it is not set."""
+        found = getattr(self, f"{service}_target", "")
+        if not found:
+            raise ValueError(
+                f"DUI_{service.upper()}_TARGET is not set: the gateway has nowhere to send {service} calls"
+            )
+        return str(found)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
