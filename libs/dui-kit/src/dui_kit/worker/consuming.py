@@ -63,8 +63,8 @@ class ConsumerLoop:
 
     async def run(self, stopping: Callable[[], bool]) -> None:
         """Consumes until `stopping`; the batch under way is finished."""
-        subscription = await streams.bind(self._js, self._consumer)
-        while not stopping():
+        subscription = await streams.bind(self._js, self._consumer, stopping)
+        while subscription is not None and not stopping():
             try:
                 fetched = await subscription.fetch(self._consumer.batch, timeout=FETCH_SECONDS)
             except (TimeoutError, nats.errors.TimeoutError):
@@ -73,9 +73,7 @@ class ConsumerLoop:
                 # The stream or its consumer is gone (NATS lost its disk, or an operator reset it): bind again.
                 log.warning("a fetch failed", consumer=self._consumer.durable, error=type(error).__name__)
                 await asyncio.sleep(FETCH_SECONDS)
-                if stopping():
-                    return
-                subscription = await streams.bind(self._js, self._consumer)
+                subscription = await streams.bind(self._js, self._consumer, stopping)
                 continue
             await self.process(fetched)
 

@@ -140,7 +140,7 @@ def purge_inbox(context: WorkerContext) -> None:
     _purge_tenant_rows(
         context,
         "DELETE FROM inbox WHERE (consumer, event_id) IN "
-        f"(SELECT consumer, event_id FROM inbox WHERE received_at < :before LIMIT {CHUNK})",
+        "(SELECT consumer, event_id FROM inbox WHERE received_at < :before LIMIT :chunk)",
         INBOX_KEPT,
     )
 
@@ -150,7 +150,7 @@ def purge_idempotency(context: WorkerContext) -> None:
     _purge_tenant_rows(
         context,
         "DELETE FROM idempotency WHERE (tenant_id, subject, operation, key) IN "
-        f"(SELECT tenant_id, subject, operation, key FROM idempotency WHERE created_at < :before LIMIT {CHUNK})",
+        "(SELECT tenant_id, subject, operation, key FROM idempotency WHERE created_at < :before LIMIT :chunk)",
         IDEMPOTENCY_KEPT,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NotFoundError
@@ -82,28 +83,39 @@ async def ensure_streams(js: JetStreamContext, service: str, replicas: int) -> N
 
 
 def consumer_config(consumer: Consumer) -> api.ConsumerConfig:
-    """A durable pull consumer. Redelivery after a crash comes later each time; after a failure the worker decides."""
+    """A durable pull consumer. After a failure the worker says when to deliver again, later each time.
+
+    `backoff` is left alone: the server counts the delay of a negative acknowledgement from `ack_wait` but compares it with
+    the step of `backoff`, so that a delay of a second becomes one of minutes from the second delivery on (2.15, measured).
+    """
     return api.ConsumerConfig(
         durable_name=consumer.durable,
         filter_subjects=list(consumer.subjects),
         deliver_policy=api.DeliverPolicy.ALL,
         ack_policy=api.AckPolicy.EXPLICIT,
         ack_wait=30,
-        backoff=[30, 60, 120, 300],
         max_deliver=-1,
         # Above two batches, so that events that wait for another delivery do not stop the flow of the rest.
         max_ack_pending=max(1_000, consumer.batch * 5),
     )
 
 
-async def bind(js: JetStreamContext, consumer: Consumer) -> JetStreamContext.PullSubscription:
-    """Creates or updates the durable consumer and binds to it; waits for the stream, which its producer makes."""
+async def bind(
+    js: JetStreamContext, consumer: Consumer, stopping: Callable[[], bool]
+) -> JetStreamContext.PullSubscription | None:
+    """Creates or updates the durable consumer and binds to it; waits for the stream, which its producer makes.
+
+    Returns None when `stopping` comes first.
+    """
     config = consumer_config(consumer)
-    while True:
+    waited = False
+    while not stopping():
         try:
             await js.add_consumer(consumer.stream, config)
-            break
+            return await js.pull_subscribe_bind(consumer.durable, stream=consumer.stream)
         except NotFoundError:
-            log.info("waiting for a stream", stream=consumer.stream, consumer=consumer.durable)
+            if not waited:
+                log.info("waiting for a stream", stream=consumer.stream, consumer=consumer.durable)
+            waited = True
             await asyncio.sleep(0.5)
-    return await js.pull_subscribe_bind(consumer.durable, stream=consumer.stream)
+    return None

@@ -1,0 +1,183 @@
+"""An event that cannot be applied: given up after five deliveries, without holding up others, and sent again later."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from dui.access.v1 import facts_pb2
+from dui_kit.ids import new_id
+from dui_kit.worker import Consumer, ConsumerCall, Event, Hold, Reject, consuming
+from dui_kit.worker.dead_letters import DeadLetter, letters, replay
+from dui_kit.worker.testing import FakeService, Nats, running, soon
+from sqlalchemy import text
+
+
+def perimeter(fact_id: str, version: int) -> facts_pb2.PerimeterChanged:
+    return facts_pb2.PerimeterChanged(fact_id=fact_id, version=version, beneficiary_id=new_id())
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consuming, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(consuming, "HOLD_PAUSE", 0.05)
+    monkeypatch.setattr(consuming, "AWAY_PAUSE", 0.02)
+    monkeypatch.setattr(consuming, "MAX_AWAY_PAUSE", 0.05)
+
+
+class Handler:
+    """Notes each event; fails on the aggregates that are poison, after it has already written something."""
+
+    def __init__(self) -> None:
+        self.poison: dict[str, Exception] = {}
+        self.tries: list[tuple[str, int]] = []
+
+    def __call__(self, call: ConsumerCall, event: Event) -> None:
+        message: Any = event.message
+        self.tries.append((message.fact_id, message.version))
+        call.session.execute(
+            text("INSERT INTO effect (tenant_id, aggregate_id, version) VALUES (:t, :a, :v)"),
+            {"t": call.tenant_id, "a": message.fact_id, "v": message.version},
+        )
+        if message.fact_id in self.poison and message.version == 1:
+            raise self.poison[message.fact_id]
+
+
+def consumer(handler: Any, purpose: str = "notes") -> Consumer:
+    return Consumer("records", purpose, "DUI_RECORDS", ("dui.records.*.perimeter.v1.*",), handler)
+
+
+async def dead(nats_server: Nats) -> list[DeadLetter]:
+    async with nats_server.client() as client:
+        return [each async for each in letters(client.jetstream())]
+
+
+def test_a_poison_event_becomes_a_dead_letter_and_is_replayed_to_its_consumer_only(
+    store: Any, nats_server: Nats
+) -> None:
+    tenant, bad, good = store.tenant(), new_id(), new_id()
+    handler, other = Handler(), Handler()
+    handler.poison[bad] = ValueError("Madame Martin, née le 1er avril")
+    store.write(tenant, perimeter(bad, 1), perimeter(good, 1), perimeter(bad, 2), perimeter(good, 2))
+
+    async def scenario() -> None:
+        consumers = [consumer(handler), consumer(other, "others")]
+        async with running(FakeService("records", store.settings(), consumers=consumers)):
+            found: list[DeadLetter] = await soon(lambda: dead(nats_server))
+            # Behind the event that failed its aggregate waited; it went on once that was given up.
+            await soon(lambda: len([each for each in store.effects(tenant) if each == (bad, 2)]) == 2)
+            [letter] = found
+            assert (letter.consumer, letter.reason, letter.deliveries) == ("records__notes", "ValueError", 5)
+            assert letter.event_type == "dui.access.v1.PerimeterChanged"
+            assert "Martin" not in repr(letter)
+            assert handler.tries.count((bad, 1)) >= 5
+            handled = len(other.tries)
+            handler.poison.clear()
+            async with nats_server.client() as client:
+                await replay(client.jetstream(), letter)
+            await soon(lambda: store.effects(tenant).count((bad, 1)) == 2)
+            assert await dead(nats_server) == []
+            store.write(tenant, perimeter(good, 3))
+            await soon(lambda: store.effects(tenant).count((good, 3)) == 2)
+            # The other consumer saw the new event, and not the one sent again.
+            assert len(other.tries) == handled + 1
+
+    asyncio.run(scenario())
+    effects = store.effects(tenant)
+    assert sorted(effects) == sorted([(bad, 1), (bad, 2), (good, 1), (good, 2), (good, 3)] * 2)
+
+
+def test_later_events_of_an_aggregate_wait_behind_one_that_fails_for_a_time(store: Any) -> None:
+    tenant, shaky = store.tenant(), new_id()
+    handler = Handler()
+    handler.poison[shaky] = RuntimeError()
+    store.write(tenant, *(perimeter(shaky, version) for version in range(1, 6)))
+
+    async def scenario() -> None:
+        async with running(FakeService("records", store.settings(), consumers=[consumer(handler)])):
+            await soon(lambda: handler.tries.count((shaky, 1)) >= 3)
+            assert {version for _, version in handler.tries} - {1} == set()
+            handler.poison.clear()
+            await soon(lambda: len(store.effects(tenant)) >= 5)
+
+    asyncio.run(scenario())
+    assert store.effects(tenant) == [(shaky, version) for version in range(1, 6)]
+
+
+def test_an_event_that_waits_for_another_is_never_given_up(store: Any, nats_server: Nats) -> None:
+    tenant, fact_id = store.tenant(), new_id()
+    tries: list[int] = []
+    open_gate: list[bool] = []
+
+    def handler(call: ConsumerCall, event: Event) -> None:
+        tries.append(event.version)
+        if not open_gate:
+            raise Hold
+
+    async def scenario() -> None:
+        async with running(FakeService("records", store.settings(), consumers=[consumer(handler)])):
+            store.write(tenant, perimeter(fact_id, 1))
+            await soon(lambda: len(tries) > consuming.MAX_FAILURES)
+            open_gate.append(True)
+            await soon(lambda: store.admin("SELECT 1 FROM inbox"))
+            assert await dead(nats_server) == []
+
+    asyncio.run(scenario())
+
+
+def test_what_can_never_be_applied_is_given_up_at_once_with_its_reason(store: Any, nats_server: Nats) -> None:
+    tenant = store.tenant()
+
+    def rejects(call: ConsumerCall, event: Event) -> None:
+        raise Reject("NOT_FOR_US")
+
+    async def scenario() -> dict[str, int]:
+        async with (
+            running(FakeService("records", store.settings(), consumers=[consumer(rejects)])),
+            nats_server.client() as client,
+        ):
+            store.write(tenant, perimeter(new_id(), 1))
+            js = client.jetstream()
+            await soon(lambda: store.unpublished() == 0)
+            subject = f"dui.records.{tenant}.perimeter.v1.changed"
+            envelope = {"ce-id": new_id(), "ce-type": "dui.access.v1.PerimeterChanged", "dui-tenant": tenant}
+            await js.publish(subject, b"no envelope")
+            await js.publish(subject, b"", headers={**envelope, "ce-type": "dui.from.the.Future"})
+            await js.publish(subject, b"\xff\xff", headers=envelope)
+            await js.publish(subject, b"", headers={**envelope, "dui-tenant": new_id()})
+
+            async def all_five() -> list[DeadLetter] | None:
+                found = await dead(nats_server)
+                return found if len(found) == 5 else None
+
+            found: list[DeadLetter] = await soon(all_five)
+            return {letter.reason: letter.deliveries for letter in found}
+
+    assert asyncio.run(scenario()) == {
+        "NOT_FOR_US": 1,
+        "MALFORMED": 1,
+        "UNKNOWN_TYPE": 1,
+        "UNREADABLE": 1,
+        "TENANT_MISMATCH": 1,
+    }
+
+
+def test_a_database_that_is_away_fails_no_event(store: Any, nats_server: Nats) -> None:
+    tenant, fact_id = store.tenant(), new_id()
+    tries: list[int] = []
+
+    def handler(call: ConsumerCall, event: Event) -> None:
+        tries.append(event.version)
+        if len(tries) <= 2 * consuming.MAX_FAILURES:
+            # As when PostgreSQL ends the session under the handler.
+            call.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    async def scenario() -> None:
+        async with running(FakeService("records", store.settings(), consumers=[consumer(handler)])):
+            store.write(tenant, perimeter(fact_id, 1))
+            await soon(lambda: store.admin("SELECT 1 FROM inbox"), 60)
+            assert await dead(nats_server) == []
+
+    asyncio.run(scenario())
+    assert len(tries) == 2 * consuming.MAX_FAILURES + 1
