@@ -79,8 +79,8 @@ def _program(layout: Layout, name: str, program: Program) -> dict[str, str]:
     }
 
 
-def serve(layout: Layout, state: State, *, tied: bool) -> int:
-    """Starts supervisord and returns its process id once it answers.
+def serve(layout: Layout, state: State, *, tied: bool) -> subprocess.Popen[bytes]:
+    """Starts supervisord and returns its process once it answers.
 
     Args:
         tied: it ends when the calling process ends, however that ends (`run`, `up --foreground`).
@@ -103,7 +103,7 @@ def serve(layout: Layout, state: State, *, tied: bool) -> int:
     supervisor = Supervisor(state)
     for _ in range(100):
         if supervisor.alive():
-            return process.pid
+            return process
         if process.poll() is not None:
             break
         time.sleep(0.1)
