@@ -6,13 +6,25 @@ A service has three roles: `<service>_owner` runs migrations, `<service>_app` re
 
 from __future__ import annotations
 
-from alembic.operations import Operations
-from sqlalchemy import text
+from typing import Protocol
+
+from sqlalchemy import Connection, text
 
 from dui_kit import tables
 
 #: The tenant of the transaction. `nullif`: on a pooled connection the setting stays defined, as an empty string.
 TENANT = "nullif(current_setting('dui.tenant', true), '')::uuid"
+
+
+class Operations(Protocol):
+    """What is used of `alembic.op`, which is a module."""
+
+    def execute(self, sqltext: str) -> None:
+        """Runs a statement."""
+
+    def get_bind(self) -> Connection:
+        """The connection of the migration."""
+
 
 _KIT_TABLES: tuple[tuple[str, str, str | None], ...] = (
     # table, rights of the app role, rights of the relay role
@@ -67,6 +79,8 @@ def create_kit_tables(op: Operations) -> None:
     _, app_role, relay_role = roles(op)
     op.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     op.execute(f"GRANT USAGE ON SCHEMA public TO {app_role}, {relay_role}")
+    # `check` compares the revision of the schema with the one that the code expects.
+    op.execute(f"GRANT SELECT ON alembic_version TO {app_role}")
     names = [name for name, _, _ in _KIT_TABLES]
     tables.Base.metadata.create_all(op.get_bind(), tables=[tables.Base.metadata.tables[name] for name in names])
     for name, app, relay in _KIT_TABLES:

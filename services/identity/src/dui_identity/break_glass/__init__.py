@@ -1,0 +1,1 @@
+"""Opening one person's record in an emergency."""

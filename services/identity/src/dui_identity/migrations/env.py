@@ -1,0 +1,5 @@
+"""What Alembic runs: the kit knows how."""
+
+from dui_kit.migrate import run
+
+run()

@@ -1,0 +1,1 @@
+"""Associations, their facilities and units."""

@@ -1,0 +1,244 @@
+"""Associations, facilities and units."""
+
+from __future__ import annotations
+
+from dui.identity.v1 import organisation_pb2 as pb
+from dui.identity.v1 import professions_pb2
+from dui_kit.call import Call
+from dui_kit.errors import not_found
+from dui_kit.identifiers import normalise_name
+from sqlalchemy import select, text, tuple_
+
+from dui_identity.organisation import rules
+from dui_identity.organisation.events import tenant_changed
+from dui_identity.organisation.queries import association_of, is_facility
+from dui_identity.organisation.tables import Association, Facility, Unit
+from dui_identity.policy.queries import announce_policy, policy_in_force
+from dui_identity.provisioning.queue import enqueue
+from dui_identity.provisioning.rules import Kind
+from dui_identity.staff.opening import Opening
+from dui_identity.staff.rules import Period, clean_email
+
+_TENANT_OF_SLUG = text("SELECT tenant_of_slug(:slug)")
+
+
+class AssociationServicer:
+    """`dui.identity.v1.AssociationService`."""
+
+    def __init__(self, password_key: bytes) -> None:
+        """The key of first passwords, for the first administrators."""
+        self._password_key = password_key
+
+    def CreateAssociation(self, request: pb.CreateAssociationRequest, call: Call) -> pb.CreateAssociationResponse:
+        """Opens an association; with a slug that exists, answers what it is."""
+        wanted = request.association
+        known = call.session.scalar(_TENANT_OF_SLUG, {"slug": wanted.slug})
+        if known is not None:
+            call.enter_tenant(str(known))
+            row = association_of(call.session, call.tenant_id)
+            return pb.CreateAssociationResponse(
+                association=_association(row), administrator_account_id=row.administrator_account_id or ""
+            )
+        tenant_id = call.new_id()
+        call.enter_tenant(tenant_id)
+        row = Association(
+            tenant_id=tenant_id,
+            slug=wanted.slug,
+            name=rules.clean_name(wanted.name, field="association.name"),
+            finess_ej=wanted.finess_ej or None,
+            siren=wanted.siren or None,
+            active=True,
+            version=1,
+        )
+        call.session.add(row)
+        call.session.flush()
+        enqueue(call.session, tenant_id=tenant_id, account_id=None, kind=Kind.ORGANIZATION, now=call.now)
+        call.session.flush()
+        call.publish(tenant_changed(row))
+        announce_policy(call.session, call.publish, tenant_id, policy_in_force(call.session, tenant_id))
+        password = self._first_administrator(call, row, request.administrator)
+        reply = pb.CreateAssociationResponse(
+            association=_association(row), administrator_account_id=row.administrator_account_id or ""
+        )
+        if password is not None:
+            reply.temporary_password = password
+        return reply
+
+    def _first_administrator(self, call: Call, row: Association, who: pb.FirstAdministrator) -> str | None:
+        opening = Opening(call.session, call.publish, call.tenant_id, call.now, None, self._password_key)
+        professional = opening.professional(
+            family_name=rules.clean_name(who.family_name, field="administrator.family_name"),
+            given_name=rules.clean_name(who.given_name, field="administrator.given_name"),
+            profession=professions_pb2.PROFESSION_ADMINISTRATOR,
+            email=clean_email(who.email) or None,
+        )
+        account, password = opening.account(professional, who.login, field="administrator.login")
+        opening.assignment(account.account_id, professions_pb2.PROFESSION_ADMINISTRATOR, Period(call.now, None))
+        row.administrator_account_id = account.account_id
+        return password
+
+    def SetAssociationStatus(
+        self, request: pb.SetAssociationStatusRequest, call: Call
+    ) -> pb.SetAssociationStatusResponse:
+        """Suspends or reopens an association; saying again what it is changes nothing."""
+        row = call.session.scalars(
+            select(Association).where(Association.tenant_id == call.tenant_id).with_for_update()
+        ).one_or_none()
+        if row is None:
+            raise not_found("tenant_id")
+        if row.active is not request.active:
+            row.active = request.active
+            row.version += 1
+            call.publish(tenant_changed(row))
+            enqueue(call.session, tenant_id=call.tenant_id, account_id=None, kind=Kind.ORGANIZATION, now=call.now)
+        return pb.SetAssociationStatusResponse(association=_association(row))
+
+    def GetAssociation(self, request: pb.GetAssociationRequest, call: Call) -> pb.GetAssociationResponse:  # noqa: ARG002
+        """The caller's association."""
+        return pb.GetAssociationResponse(association=_association(association_of(call.session, call.tenant_id)))
+
+
+class FacilityServicer:
+    """`dui.identity.v1.FacilityService`."""
+
+    def CreateFacility(self, request: pb.CreateFacilityRequest, call: Call) -> pb.CreateFacilityResponse:
+        """Adds a facility."""
+        row = Facility(tenant_id=call.tenant_id, facility_id=call.new_id(), version=1)
+        _fill_facility(row, request.facility)
+        call.session.add(row)
+        call.session.flush()
+        return pb.CreateFacilityResponse(facility=_facility(row))
+
+    def GetFacility(self, request: pb.GetFacilityRequest, call: Call) -> pb.GetFacilityResponse:
+        """One facility."""
+        return pb.GetFacilityResponse(facility=_facility(self._one(call, request.facility_id)))
+
+    def ListFacilities(self, request: pb.ListFacilitiesRequest, call: Call) -> pb.ListFacilitiesResponse:
+        """The facilities, by name."""
+        page = call.page(request)
+        query = (
+            select(Facility)
+            .where(Facility.tenant_id == call.tenant_id)
+            .order_by(Facility.name_key, Facility.facility_id)
+            .limit(page.size + 1)
+        )
+        if page.after:
+            query = query.where(tuple_(Facility.name_key, Facility.facility_id) > page.after)
+        rows, token = page.cut(call.session.scalars(query).all(), key=lambda row: (row.name_key, row.facility_id))
+        return pb.ListFacilitiesResponse(facilities=[_facility(row) for row in rows], next_page_token=token)
+
+    def UpdateFacility(self, request: pb.UpdateFacilityRequest, call: Call) -> pb.UpdateFacilityResponse:
+        """Changes a facility."""
+        row = self._one(call, request.facility_id, lock=True)
+        call.check_etag(row.facility_id, row.version)
+        _fill_facility(row, call.apply_mask(_facility(row), request.facility, request.update_mask, prefix="facility"))
+        row.version += 1
+        call.session.flush()
+        return pb.UpdateFacilityResponse(facility=_facility(row))
+
+    @staticmethod
+    def _one(call: Call, facility_id: str, *, lock: bool = False) -> Facility:
+        query = select(Facility).where(Facility.tenant_id == call.tenant_id, Facility.facility_id == facility_id)
+        row = call.session.scalars(query.with_for_update() if lock else query).one_or_none()
+        if row is None:
+            raise not_found("facility_id")
+        return row
+
+
+class UnitServicer:
+    """`dui.identity.v1.UnitService`."""
+
+    def CreateUnit(self, request: pb.CreateUnitRequest, call: Call) -> pb.CreateUnitResponse:
+        """Adds a unit to a facility."""
+        self._check_facility(call, request.facility_id)
+        row = Unit(tenant_id=call.tenant_id, unit_id=call.new_id(), facility_id=request.facility_id, version=1)
+        _fill_unit(row, request.unit)
+        call.session.add(row)
+        call.session.flush()
+        return pb.CreateUnitResponse(unit=_unit(row))
+
+    def ListUnits(self, request: pb.ListUnitsRequest, call: Call) -> pb.ListUnitsResponse:
+        """The units of a facility, by name."""
+        self._check_facility(call, request.facility_id)
+        page = call.page(request)
+        query = (
+            select(Unit)
+            .where(Unit.tenant_id == call.tenant_id, Unit.facility_id == request.facility_id)
+            .order_by(Unit.name_key)
+            .limit(page.size + 1)
+        )
+        if page.after:
+            query = query.where(Unit.name_key > page.after[0])
+        rows, token = page.cut(call.session.scalars(query).all(), key=lambda row: (row.name_key,))
+        return pb.ListUnitsResponse(units=[_unit(row) for row in rows], next_page_token=token)
+
+    def UpdateUnit(self, request: pb.UpdateUnitRequest, call: Call) -> pb.UpdateUnitResponse:
+        """Changes a unit."""
+        row = call.session.scalars(
+            select(Unit)
+            .where(
+                Unit.tenant_id == call.tenant_id,
+                Unit.facility_id == request.facility_id,
+                Unit.unit_id == request.unit_id,
+            )
+            .with_for_update()
+        ).one_or_none()
+        if row is None:
+            raise not_found("unit_id")
+        call.check_etag(row.unit_id, row.version)
+        _fill_unit(row, call.apply_mask(_unit(row), request.unit, request.update_mask, prefix="unit"))
+        row.version += 1
+        call.session.flush()
+        return pb.UpdateUnitResponse(unit=_unit(row))
+
+    @staticmethod
+    def _check_facility(call: Call, facility_id: str) -> None:
+        if not is_facility(call.session, call.tenant_id, facility_id):
+            raise not_found("facility_id")
+
+
+def _association(row: Association) -> pb.Association:
+    return pb.Association(
+        association_id=row.tenant_id,
+        slug=row.slug,
+        name=row.name,
+        finess_ej=row.finess_ej,
+        siren=row.siren,
+        active=row.active,
+        etag=Call.etag(row.tenant_id, row.version),
+    )
+
+
+def _fill_facility(row: Facility, wanted: pb.Facility) -> None:
+    rules.category_label(wanted.category_code)
+    rules.check_time_zone(wanted.time_zone)
+    row.name = rules.clean_name(wanted.name, field="facility.name")
+    row.name_key = normalise_name(row.name)
+    row.finess_et = wanted.finess_et
+    row.category_code = wanted.category_code
+    row.time_zone = wanted.time_zone
+    row.town = wanted.town or None
+
+
+def _facility(row: Facility) -> pb.Facility:
+    return pb.Facility(
+        facility_id=row.facility_id,
+        name=row.name,
+        finess_et=row.finess_et,
+        category_code=row.category_code,
+        category_label=rules.FINESS_CATEGORIES[row.category_code],
+        time_zone=row.time_zone,
+        town=row.town,
+        etag=Call.etag(row.facility_id, row.version),
+    )
+
+
+def _fill_unit(row: Unit, wanted: pb.Unit) -> None:
+    row.name = rules.clean_name(wanted.name, field="unit.name")
+    row.name_key = normalise_name(row.name)
+
+
+def _unit(row: Unit) -> pb.Unit:
+    return pb.Unit(
+        unit_id=row.unit_id, facility_id=row.facility_id, name=row.name, etag=Call.etag(row.unit_id, row.version)
+    )

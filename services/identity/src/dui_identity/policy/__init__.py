@@ -1,0 +1,1 @@
+"""Which profession may do what with which category."""

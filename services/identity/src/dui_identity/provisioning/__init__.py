@@ -1,0 +1,1 @@
+"""What is asked of the identity provider: a queue in the database, emptied by a job."""

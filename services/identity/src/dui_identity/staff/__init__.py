@@ -1,0 +1,1 @@
+"""Professionals, their accounts, and where they work."""
