@@ -1,0 +1,61 @@
+"""The contract as it is on disk: descriptors of every file of `protos/`, and where the repository's own files are."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from dui.options.v1 import options_pb2
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor, ServiceDescriptor
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTOS = ROOT / "protos"
+
+
+def files() -> list[FileDescriptor]:
+    """One descriptor per file of the contract, in the order of their paths."""
+    paths = sorted(path.relative_to(PROTOS) for path in (PROTOS / "dui").rglob("*.proto"))
+    modules = [str(path.with_suffix("")).replace("/", ".") + "_pb2" for path in paths]
+    return [importlib.import_module(module).DESCRIPTOR for module in modules]
+
+
+def services() -> list[ServiceDescriptor]:
+    """Every gRPC service of the contract."""
+    return [service for file in files() for service in file.services_by_name.values()]
+
+
+def messages() -> list[Descriptor]:
+    """Every message of the contract, nested ones included."""
+    return [message for file in files() for top in file.message_types_by_name.values() for message in _nested(top)]
+
+
+def enums() -> list[EnumDescriptor]:
+    """Every enum of the contract, nested ones included."""
+    top = [enum for file in files() for enum in file.enum_types_by_name.values()]
+    return top + [enum for message in messages() for enum in message.enum_types_by_name.values()]
+
+
+def events() -> list[Descriptor]:
+    """Every message with `(dui.options.v1.event)`."""
+    return [message for message in messages() if message.GetOptions().HasExtension(options_pb2.event)]
+
+
+def tracked(*suffixes: str) -> list[Path]:
+    """Files of the repository whose names end so (all, if none is given): those under version control, and new ones."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    found = {ROOT / name for name in listing.split("\0") if name and (not suffixes or name.endswith(suffixes))}
+    return sorted(path for path in found if path.is_file())
+
+
+def _nested(message: Descriptor) -> Iterator[Descriptor]:
+    yield message
+    for inner in message.nested_types:
+        yield from _nested(inner)
