@@ -1,0 +1,1 @@
+"""Requests to enter a facility, and its waiting list."""

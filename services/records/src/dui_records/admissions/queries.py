@@ -1,0 +1,130 @@
+"""Reading, locking and deciding requests for admission."""
+
+from __future__ import annotations
+
+from dui.records.v1 import stays_pb2 as pb
+from dui_kit.call import Call
+from dui_kit.errors import Refusal, not_found
+from dui_kit.tables import access_assignment
+from dui_kit.times import to_timestamp
+from sqlalchemy import func, insert, or_, select, update
+
+from dui_records.admissions.events import admission_changed, admission_perimeter
+from dui_records.admissions.rules import NOT_OF_THIS_FACILITY, AdmissionStatus, Decision, decided
+from dui_records.admissions.tables import OPEN, admission
+from dui_records.columns import AnyRow
+
+_a = admission.c
+COLUMNS = tuple(_a)
+
+
+def to_proto(call: Call, row: AnyRow) -> pb.Admission:
+    """The request, as its readers get it."""
+    return pb.Admission(
+        admission_id=row.admission_id,
+        beneficiary_id=row.beneficiary_id,
+        facility_id=row.facility_id,
+        modality=row.modality,
+        requested_on=row.requested_on.isoformat(),
+        wished_entry_on=row.wished_entry_on.isoformat() if row.wished_entry_on else None,
+        origin=row.origin,
+        status=row.status,
+        decision_reason=row.decision_reason,
+        decided_at=to_timestamp(row.decided_at) if row.decided_at else None,
+        etag=call.etag(row.admission_id, row.version),
+    )
+
+
+def of_person(call: Call, admission_id: str, *, field: str, lock: bool = False) -> AnyRow:
+    """A request of the person of the call; NOT_FOUND when it is anybody else's."""
+    query = select(*COLUMNS).where(
+        _a.tenant_id == call.tenant_id,
+        _a.admission_id == admission_id,
+        _a.beneficiary_id.in_(call.beneficiary_ids),
+    )
+    row = call.session.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise not_found(field)
+    return row
+
+
+def check_works_at(call: Call, facility_id: str) -> None:
+    """Refuses a decision that belongs to a facility where the caller has no assignment in force: that the person is also
+    accompanied where the caller works is not enough."""
+    s = access_assignment.c
+    query = (
+        select(s.assignment_id)
+        .where(
+            s.tenant_id == call.tenant_id,
+            s.account_id == call.caller.account_id,
+            or_(s.facility_id.is_(None), s.facility_id == facility_id),
+            s.valid_from <= func.now(),
+            or_(s.valid_to.is_(None), s.valid_to > func.now()),
+        )
+        .limit(1)
+    )
+    if call.session.scalar(query) is None:
+        raise Refusal(NOT_OF_THIS_FACILITY)
+
+
+def add(call: Call, values: dict[str, object]) -> AnyRow:
+    """Records a request, and announces it."""
+    row = call.session.execute(
+        insert(admission).returning(*COLUMNS),
+        {
+            "tenant_id": call.tenant_id,
+            "admission_id": call.new_id(),
+            "beneficiary_id": call.beneficiary_id,
+            "version": 1,
+            "author_account_id": call.caller.account_id,
+            "recorded_at": call.now,
+            "created_at": call.now,
+            "status": int(AdmissionStatus.REQUESTED),
+            **values,
+        },
+    ).one()
+    return _announce(call, row)
+
+
+def decide(call: Call, row: AnyRow, decision: Decision, reason: str | None = None) -> AnyRow:
+    """Takes a decision on a locked request, and announces it."""
+    status = decided(AdmissionStatus(row.status), decision)
+    written = call.session.execute(
+        update(admission)
+        .where(_a.tenant_id == call.tenant_id, _a.admission_id == row.admission_id)
+        .values(
+            version=row.version + 1,
+            author_account_id=call.caller.account_id,
+            recorded_at=call.now,
+            status=int(status),
+            decision_reason=reason,
+            decided_at=call.now,
+        )
+        .returning(*COLUMNS)
+    ).one()
+    return _announce(call, written)
+
+
+def _announce(call: Call, row: AnyRow) -> AnyRow:
+    call.save_version(
+        entry_id=row.admission_id,
+        version=row.version,
+        message=to_proto(call, row),
+        beneficiary_id=row.beneficiary_id,
+    )
+    call.publish(admission_changed(row))
+    call.publish(admission_perimeter(row))
+    return row
+
+
+def another_is_open(call: Call, row: AnyRow) -> bool:
+    """Whether the person has another open request for the same facility and modality."""
+    query = select(_a.admission_id).where(
+        _a.tenant_id == call.tenant_id,
+        _a.beneficiary_id == row.beneficiary_id,
+        _a.facility_id == row.facility_id,
+        _a.modality == row.modality,
+        _a.admission_id != row.admission_id,
+        OPEN,
+    )
+    return call.session.scalar(query.limit(1)) is not None

@@ -1,0 +1,110 @@
+"""The RPCs of AdmissionService."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from dui.records.v1 import stays_pb2 as pb
+from dui_kit.access import visible_beneficiaries
+from dui_kit.call import Call
+from sqlalchemy import select, tuple_
+
+from dui_records.admissions import queries, rules
+from dui_records.admissions.tables import OPEN, admission
+from dui_records.beneficiaries.queries import lock
+from dui_records.days import latest_day
+
+_a = admission.c
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+class AdmissionServicer:
+    """Requests to enter a facility."""
+
+    def CreateAdmission(self, request: pb.CreateAdmissionRequest, call: Call) -> pb.CreateAdmissionResponse:
+        """Records a request, for any facility of the association: one may ask for another facility than one's own."""
+        asked = request.admission
+        requested_on, wished_entry_on = date.fromisoformat(asked.requested_on), _day(asked.wished_entry_on)
+        rules.check_request(requested_on, wished_entry_on, lock(call).died_on, latest_day(call.now))
+        row = queries.add(
+            call,
+            {
+                "facility_id": asked.facility_id,
+                "modality": asked.modality,
+                "requested_on": requested_on,
+                "wished_entry_on": wished_entry_on,
+                "origin": asked.origin.strip() or None,
+            },
+        )
+        return pb.CreateAdmissionResponse(admission=queries.to_proto(call, row))
+
+    def GetAdmission(self, request: pb.GetAdmissionRequest, call: Call) -> pb.GetAdmissionResponse:
+        """Reads a request."""
+        row = queries.of_person(call, request.admission_id, field="admission_id")
+        return pb.GetAdmissionResponse(admission=queries.to_proto(call, row))
+
+    def ListAdmissions(self, request: pb.ListAdmissionsRequest, call: Call) -> pb.ListAdmissionsResponse:
+        """The requests of a person, newest first (ids grow with time)."""
+        page = call.page(request)
+        query = (
+            select(*queries.COLUMNS)
+            .where(_a.tenant_id == call.tenant_id, _a.beneficiary_id.in_(call.beneficiary_ids))
+            .order_by(_a.admission_id.desc())
+            .limit(page.size + 1)
+        )
+        if page.after:
+            query = query.where(_a.admission_id < page.after[0])
+        rows, token = page.cut(call.session.execute(query).all(), key=lambda row: (row.admission_id,))
+        return pb.ListAdmissionsResponse(
+            admissions=[queries.to_proto(call, row) for row in rows], next_page_token=token
+        )
+
+    def ListFacilityAdmissions(
+        self, request: pb.ListFacilityAdmissionsRequest, call: Call
+    ) -> pb.ListFacilityAdmissionsResponse:
+        """The waiting list, oldest first."""
+        page = call.page(request)
+        query = (
+            select(*queries.COLUMNS)
+            .where(
+                _a.tenant_id == call.tenant_id,
+                _a.facility_id == request.facility_id,
+                OPEN,
+                _a.beneficiary_id.in_(visible_beneficiaries(call, facility_id=request.facility_id)),
+            )
+            .order_by(_a.requested_on, _a.admission_id)
+            .limit(page.size + 1)
+        )
+        if page.after:
+            after = (date.fromisoformat(str(page.after[0])), page.after[1])
+            query = query.where(tuple_(_a.requested_on, _a.admission_id) > after)
+        rows, token = page.cut(
+            call.session.execute(query).all(), key=lambda row: (row.requested_on.isoformat(), row.admission_id)
+        )
+        call.saw(row.beneficiary_id for row in rows)
+        return pb.ListFacilityAdmissionsResponse(
+            admissions=[queries.to_proto(call, row) for row in rows], next_page_token=token
+        )
+
+    def AcceptAdmission(self, request: pb.AcceptAdmissionRequest, call: Call) -> pb.AcceptAdmissionResponse:
+        """The facility accepts."""
+        row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
+        queries.check_works_at(call, row.facility_id)
+        row = queries.decide(call, row, rules.Decision.ACCEPT)
+        return pb.AcceptAdmissionResponse(admission=queries.to_proto(call, row))
+
+    def RefuseAdmission(self, request: pb.RefuseAdmissionRequest, call: Call) -> pb.RefuseAdmissionResponse:
+        """The facility refuses."""
+        row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
+        queries.check_works_at(call, row.facility_id)
+        row = queries.decide(call, row, rules.Decision.REFUSE, request.decision_reason.strip())
+        return pb.RefuseAdmissionResponse(admission=queries.to_proto(call, row))
+
+    def WithdrawAdmission(self, request: pb.WithdrawAdmissionRequest, call: Call) -> pb.WithdrawAdmissionResponse:
+        """The person no longer asks; whoever accompanies them may record it."""
+        row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
+        row = queries.decide(call, row, rules.Decision.WITHDRAW, request.decision_reason.strip() or None)
+        return pb.WithdrawAdmissionResponse(admission=queries.to_proto(call, row))

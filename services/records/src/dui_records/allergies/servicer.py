@@ -1,0 +1,76 @@
+"""The RPCs of AllergyService."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from dui.records.v1 import allergies_pb2 as pb
+from dui_kit.call import Call
+
+from dui_records.allergies.events import allergy_changed
+from dui_records.allergies.rules import AllergyStatus, check_allergy, known_status
+from dui_records.allergies.tables import allergy
+from dui_records.columns import AnyRow
+from dui_records.days import latest_day
+from dui_records.entries import entry
+from dui_records.entries.entry import version_of
+
+
+def _check(message: pb.Allergy, now: datetime) -> None:
+    check_allergy(message.noticed_on, latest_day(now))
+
+
+def _values(message: pb.Allergy, _: datetime) -> dict[str, object]:
+    return {
+        "kind": message.kind,
+        "substance": message.substance.strip(),
+        "reaction": message.reaction.strip() or None,
+        "severity": message.severity,
+        "status": int(known_status(AllergyStatus(message.status))),
+        "noticed_on": message.noticed_on or None,
+    }
+
+
+def _read(row: AnyRow) -> pb.Allergy:
+    return pb.Allergy(
+        allergy_id=row.entry_id,
+        beneficiary_id=row.beneficiary_id,
+        kind=row.kind,
+        substance=row.substance,
+        reaction=row.reaction,
+        severity=row.severity,
+        status=row.status,
+        noticed_on=row.noticed_on,
+        reason=row.reason,
+        version=version_of(row),
+    )
+
+
+ALLERGY = entry.Kind("allergy", allergy, pb.Allergy, check=_check, values=_values, read=_read, changed=allergy_changed)
+
+
+class AllergyServicer:
+    """Allergies of a person."""
+
+    def CreateAllergy(self, request: pb.CreateAllergyRequest, call: Call) -> pb.CreateAllergyResponse:
+        """Adds an allergy."""
+        return pb.CreateAllergyResponse(allergy=entry.create(call, ALLERGY, request.allergy, request.draft_id))
+
+    def GetAllergy(self, request: pb.GetAllergyRequest, call: Call) -> pb.GetAllergyResponse:
+        """Reads an allergy."""
+        return pb.GetAllergyResponse(allergy=entry.get(call, ALLERGY, request.allergy_id))
+
+    def ListAllergies(self, request: pb.ListAllergiesRequest, call: Call) -> pb.ListAllergiesResponse:
+        """The allergies of a person, newest first."""
+        allergies, token = entry.page(call, ALLERGY, request)
+        return pb.ListAllergiesResponse(allergies=allergies, next_page_token=token)
+
+    def UpdateAllergy(self, request: pb.UpdateAllergyRequest, call: Call) -> pb.UpdateAllergyResponse:
+        """Corrects an allergy."""
+        corrected = entry.correct(call, ALLERGY, request.allergy_id, request.allergy, request.update_mask)
+        return pb.UpdateAllergyResponse(allergy=corrected)
+
+    def ListAllergyVersions(self, request: pb.ListAllergyVersionsRequest, call: Call) -> pb.ListAllergyVersionsResponse:
+        """Every version, newest first."""
+        versions, token = entry.history(call, ALLERGY, request.allergy_id, request)
+        return pb.ListAllergyVersionsResponse(versions=versions, next_page_token=token)

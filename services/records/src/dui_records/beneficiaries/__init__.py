@@ -1,0 +1,1 @@
+"""The person accompanied: identity, how sure it is, and its versions."""

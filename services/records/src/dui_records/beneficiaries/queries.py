@@ -1,0 +1,139 @@
+"""Reading, locking and writing the identity of a person; other capabilities of this service use these too."""
+
+from __future__ import annotations
+
+from dui.records.v1 import beneficiaries_pb2 as pb
+from dui_kit.call import Call
+from dui_kit.errors import Refusal, not_found
+from sqlalchemy import bindparam, exists, insert, select, update
+
+from dui_records.beneficiaries.events import beneficiary_changed
+from dui_records.beneficiaries.mapping import completed, to_proto, values_of
+from dui_records.beneficiaries.rules import Identity
+from dui_records.beneficiaries.tables import beneficiary
+from dui_records.columns import AnyRow
+from dui_records.merging.rules import MERGED_MEANWHILE, check_group
+
+_b = beneficiary.c
+_other = beneficiary.alias("other")
+
+#: Somebody else of the association has nearly the same name: one lookup in beneficiary_homonym_idx.
+_HOMONYM = (
+    exists()
+    .where(
+        _other.c.tenant_id == _b.tenant_id,
+        _other.c.homonym_key == _b.homonym_key,
+        _other.c.beneficiary_id != _b.beneficiary_id,
+        _other.c.surviving_id.is_(None),
+    )
+    .correlate(beneficiary)
+    .label("homonym")
+)
+_IDENTITY = (
+    _b.beneficiary_id,
+    _b.version,
+    _b.author_account_id,
+    _b.recorded_at,
+    _b.birth_name,
+    _b.birth_given_names,
+    _b.birth_date,
+    _b.sex,
+    _b.birth_place_code,
+    _b.used_name,
+    _b.used_given_name,
+    _b.national_identifier,
+    _b.national_identifier_oid,
+    _b.identity_status,
+    _b.insi_answer_id,
+    _b.doubtful,
+    _b.fictitious,
+    _b.died_on,
+    _b.reason,
+    _b.surviving_id,
+)
+_ONE = (_b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id"))
+_READ = select(*_IDENTITY, _HOMONYM).where(*_ONE)
+_LOCK = select(*_IDENTITY).where(*_ONE).with_for_update(key_share=True)
+_GROUP = select(_b.beneficiary_id).where(_b.tenant_id == bindparam("tenant"), _b.surviving_id == bindparam("id"))
+_WRITE = (
+    update(beneficiary)
+    .where(_b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id"))
+    .returning(*_IDENTITY, _HOMONYM)
+)
+_INSERT = insert(beneficiary).returning(*_IDENTITY, _HOMONYM)
+
+
+def read(call: Call, beneficiary_id: str, merged_ids: tuple[str, ...]) -> pb.Beneficiary:
+    """The identity of a record, in one statement; NOT_FOUND when there is none."""
+    row = call.session.execute(_READ, {"tenant": call.tenant_id, "id": beneficiary_id}).one_or_none()
+    if row is None:
+        raise not_found("beneficiary_id")
+    etag = call.etag(row.beneficiary_id, row.version)
+    return completed(to_proto(row), homonym=row.homonym, merged_ids=merged_ids, etag=etag)
+
+
+def merged_into(call: Call, beneficiary_id: str) -> tuple[str, ...]:
+    """The records merged into one, by id."""
+    found = call.session.scalars(_GROUP, {"tenant": call.tenant_id, "id": beneficiary_id})
+    return tuple(sorted(found))
+
+
+def lock(call: Call) -> AnyRow:
+    """Locks the person of the call until the commit; refuses when their record was merged since the call was allowed.
+
+    NO KEY UPDATE: entries about the person, whose foreign keys share the key, do not wait for it.
+    """
+    row = call.session.execute(_LOCK, {"tenant": call.tenant_id, "id": call.beneficiary_id}).one_or_none()
+    if row is None:
+        raise not_found("beneficiary_id")
+    if row.surviving_id is not None:
+        raise Refusal(MERGED_MEANWHILE)
+    return row
+
+
+def lock_group(call: Call) -> AnyRow:
+    """As `lock`, and the records merged into the person's are still those that the call knows."""
+    row = lock(call)
+    check_group(row.surviving_id, call.beneficiary_ids[1:], merged_into(call, call.beneficiary_id))
+    return row
+
+
+def open_record(call: Call, beneficiary_id: str, facility_id: str, identity: Identity) -> pb.Beneficiary:
+    """Writes the first version of an identity."""
+    row = call.session.execute(
+        _INSERT,
+        {
+            "tenant_id": call.tenant_id,
+            "beneficiary_id": beneficiary_id,
+            "version": 1,
+            "author_account_id": call.caller.account_id,
+            "recorded_at": call.now,
+            **values_of(identity),
+            "person_version": 1,
+            "opened_facility_id": facility_id,
+            "opened_at": call.now,
+        },
+    ).one()
+    return _announce(call, row, ())
+
+
+def write(call: Call, row: AnyRow, identity: Identity) -> pb.Beneficiary:
+    """Writes the next version of the identity of a locked person, and announces it."""
+    values = {
+        **values_of(identity),
+        "version": row.version + 1,
+        "author_account_id": call.caller.account_id,
+        "recorded_at": call.now,
+    }
+    written = call.session.execute(_WRITE.values(values), {"tenant": call.tenant_id, "id": row.beneficiary_id}).one()
+    return _announce(call, written, call.beneficiary_ids[1:])
+
+
+def _announce(call: Call, row: AnyRow, merged_ids: tuple[str, ...]) -> pb.Beneficiary:
+    version = to_proto(row)
+    call.save_version(
+        entry_id=row.beneficiary_id, version=row.version, message=version, beneficiary_id=row.beneficiary_id
+    )
+    call.publish(beneficiary_changed(row.beneficiary_id, row.version, row.identity_status))
+    etag = call.etag(row.beneficiary_id, row.version)
+    return completed(version, homonym=row.homonym, merged_ids=merged_ids, etag=etag)

@@ -1,0 +1,1 @@
+"""Drafts: unfinished entries of a named type, their author's alone."""

@@ -1,0 +1,22 @@
+"""The job that deletes expired drafts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from dui_kit.worker import Job, WorkerContext
+
+from dui_records.drafts.queries import BATCH, delete_expired
+
+
+def _run(context: WorkerContext) -> None:
+    for tenant_id in context.tenants():
+        deleted = BATCH
+        # A full batch means that there may be more; each is a transaction, so that none lasts.
+        while deleted == BATCH and not context.stopping():
+            with context.tenant_session(tenant_id) as session:
+                deleted = delete_expired(session, tenant_id, datetime.now(UTC))
+
+
+#: Readers ignore expired drafts at once; this gives their storage back.
+DELETE_EXPIRED_DRAFTS = Job(name="delete-expired-drafts", every_seconds=600, run=_run)

@@ -1,0 +1,67 @@
+"""Reading, finishing and deleting drafts. An expired draft is gone for every reader, before the job deletes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from dui.records.v1 import drafts_pb2 as pb
+from dui_kit.call import Call
+from dui_kit.errors import not_found
+from dui_kit.times import to_timestamp
+from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.orm import Session
+
+from dui_records.columns import AnyRow
+from dui_records.drafts.tables import draft
+
+_d = draft.c
+#: Drafts that one run of the job deletes in one transaction.
+BATCH = 1000
+
+
+def to_proto(row: AnyRow, etag: str = "") -> pb.Draft:
+    """The draft of a row."""
+    message = pb.Draft.FromString(row.content)
+    message.draft_id = row.draft_id
+    message.beneficiary_id = row.beneficiary_id
+    message.expires_at.CopyFrom(to_timestamp(row.expires_at))
+    message.etag = etag
+    return message
+
+
+def own(call: Call) -> list[ColumnElement[bool]]:
+    """The caller's own drafts about the person of the call; anybody else's are NOT_FOUND."""
+    return [
+        _d.tenant_id == call.tenant_id,
+        _d.beneficiary_id.in_(call.beneficiary_ids),
+        _d.author_account_id == call.caller.account_id,
+        _d.expires_at > call.now,
+    ]
+
+
+def finish(call: Call, kind: str, draft_id: str) -> None:
+    """Takes away the draft that an entry finishes, in the transaction of the entry."""
+    gone = delete(draft).where(*own(call), _d.draft_id == draft_id, _d.kind == kind).returning(_d.draft_id)
+    if call.session.scalar(gone) is None:
+        raise not_found("draft_id")
+
+
+def about(session: Session, tenant_id: str, beneficiary_ids: Sequence[str], now: datetime) -> list[pb.Draft]:
+    """Every draft about a person, whoever wrote it, oldest first: part of the answer to the person's access request
+    (GDPR, article 15)."""
+    query = (
+        select(draft)
+        .where(_d.tenant_id == tenant_id, _d.beneficiary_id.in_(beneficiary_ids), _d.expires_at > now)
+        .order_by(_d.draft_id)
+    )
+    return [to_proto(row) for row in session.execute(query)]
+
+
+def delete_expired(session: Session, tenant_id: str, now: datetime) -> int:
+    """Deletes up to a batch of the drafts of an association that expired; returns how many."""
+    expired = select(_d.draft_id).where(_d.tenant_id == tenant_id, _d.expires_at <= now).limit(BATCH)
+    gone = session.scalars(
+        delete(draft).where(_d.tenant_id == tenant_id, _d.draft_id.in_(expired)).returning(_d.draft_id)
+    )
+    return len(gone.all())

@@ -1,0 +1,95 @@
+"""The RPCs of DraftService."""
+
+from __future__ import annotations
+
+from dui.records.v1 import drafts_pb2 as pb
+from dui_kit.call import Call
+from dui_kit.contract import Category
+from dui_kit.errors import not_found
+from sqlalchemy import delete, insert, select, update
+
+from dui_records.drafts.queries import own, to_proto
+from dui_records.drafts.rules import check_kind, expires_at
+from dui_records.drafts.tables import draft
+from dui_records.handover_notes.rules import check_category
+
+_d = draft.c
+
+
+def _content(sent: pb.Draft) -> bytes:
+    """What is kept of a draft: its entry; the rest has columns."""
+    kept = pb.Draft()
+    kept.CopyFrom(sent)
+    for field in ("draft_id", "beneficiary_id", "expires_at", "etag"):
+        kept.ClearField(field)
+    return kept.SerializeToString()
+
+
+def _check_right(sent: pb.Draft, call: Call) -> None:
+    """Refuses a draft of an entry that the caller could not write."""
+    match sent.WhichOneof("entry"):
+        case "allergy":
+            call.require(Category.CATEGORY_ALERT)
+        case "medical_event":
+            call.require(Category.CATEGORY_MEDICAL)
+        case "handover_note" if sent.handover_note.category:
+            check_category(sent.handover_note.category, "draft.handover_note.category")
+            call.require(sent.handover_note.category)
+        case _:
+            return
+
+
+class DraftServicer:
+    """Unfinished entries, their author's alone."""
+
+    def CreateDraft(self, request: pb.CreateDraftRequest, call: Call) -> pb.CreateDraftResponse:
+        """Keeps an unfinished entry."""
+        kind = check_kind(request.draft.WhichOneof("entry"))
+        _check_right(request.draft, call)
+        row = call.session.execute(
+            insert(draft).returning(*_d),
+            {
+                "tenant_id": call.tenant_id,
+                "draft_id": call.new_id(),
+                "beneficiary_id": call.beneficiary_id,
+                "author_account_id": call.caller.account_id,
+                "kind": kind,
+                "content": _content(request.draft),
+                "version": 1,
+                "created_at": call.now,
+                "expires_at": expires_at(call.now),
+            },
+        ).one()
+        return pb.CreateDraftResponse(draft=to_proto(row, call.etag(row.draft_id, row.version)))
+
+    def ListDrafts(self, request: pb.ListDraftsRequest, call: Call) -> pb.ListDraftsResponse:
+        """The caller's own drafts, newest first."""
+        page = call.page(request)
+        query = select(*_d).where(*own(call)).order_by(_d.draft_id.desc()).limit(page.size + 1)
+        if page.after:
+            query = query.where(_d.draft_id < page.after[0])
+        rows, token = page.cut(call.session.execute(query).all(), key=lambda row: (row.draft_id,))
+        return pb.ListDraftsResponse(
+            drafts=[to_proto(row, call.etag(row.draft_id, row.version)) for row in rows], next_page_token=token
+        )
+
+    def ReplaceDraft(self, request: pb.ReplaceDraftRequest, call: Call) -> pb.ReplaceDraftResponse:
+        """Replaces the content; the draft keeps its kind and its end."""
+        one = (*own(call), _d.draft_id == request.draft_id)
+        row = call.session.execute(select(*_d).where(*one).with_for_update()).one_or_none()
+        if row is None:
+            raise not_found("draft_id")
+        call.check_etag(row.draft_id, row.version)
+        check_kind(request.draft.WhichOneof("entry"), row.kind)
+        _check_right(request.draft, call)
+        written = call.session.execute(
+            update(draft).where(*one).values(content=_content(request.draft), version=row.version + 1).returning(*_d)
+        ).one()
+        return pb.ReplaceDraftResponse(draft=to_proto(written, call.etag(written.draft_id, written.version)))
+
+    def DeleteDraft(self, request: pb.DeleteDraftRequest, call: Call) -> pb.DeleteDraftResponse:
+        """Deletes a draft."""
+        gone = delete(draft).where(*own(call), _d.draft_id == request.draft_id).returning(_d.draft_id)
+        if call.session.scalar(gone) is None:
+            raise not_found("draft_id")
+        return pb.DeleteDraftResponse()

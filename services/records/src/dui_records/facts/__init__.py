@@ -1,0 +1,1 @@
+"""The snapshot of the access facts that records owns."""

@@ -1,0 +1,78 @@
+"""The notes of the persons present in a facility."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from dui_kit.call import Call
+from dui_kit.pages import Page
+from sqlalchemy import Select, and_, func, select
+
+from dui_records.beneficiaries.tables import beneficiary
+from dui_records.columns import AnyRow
+from dui_records.handover_notes.tables import handover_note
+from dui_records.stays.tables import stay
+
+_n = handover_note.c
+_own = beneficiary.alias("own")
+_member = beneficiary.alias("member")
+
+
+def first_id(since: datetime) -> str:
+    """The lowest UUIDv7 of an instant: ids grow with time, so the index of a person's notes gives a period of them."""
+    milliseconds = int(since.timestamp() * 1000)
+    text = f"{milliseconds:012x}"
+    return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
+
+
+def of_facility(
+    call: Call,
+    page: Page,
+    *,
+    facility_id: str,
+    unit_id: str | None,
+    since: datetime,
+    day: date,
+    visible: Select[tuple[str]],
+) -> tuple[list[AnyRow], str]:
+    """A page of the notes that the caller may read about the persons present, newest first; and the next page's token.
+
+    Persons present, then the records merged with theirs, then their notes since an instant: each step by an index.
+    """
+    survivor = func.coalesce(_own.c.surviving_id, _own.c.beneficiary_id)
+    here = [
+        stay.c.tenant_id == call.tenant_id,
+        stay.c.facility_id == facility_id,
+        stay.c.last_on >= day,
+        stay.c.started_on <= day,
+        stay.c.beneficiary_id.in_(visible),
+    ]
+    if unit_id:
+        here.append(stay.c.unit_id == unit_id)
+    survivors = (
+        select(survivor.label("beneficiary_id"))
+        .select_from(stay)
+        .join(_own, and_(_own.c.tenant_id == stay.c.tenant_id, _own.c.beneficiary_id == stay.c.beneficiary_id))
+        .where(*here)
+        .cte("survivors")
+    )
+    merged = select(_member.c.beneficiary_id).join(
+        survivors, and_(_member.c.tenant_id == call.tenant_id, _member.c.surviving_id == survivors.c.beneficiary_id)
+    )
+    persons = select(survivors.c.beneficiary_id).union(merged).subquery()
+    statement = (
+        select(*(column for column in _n if column.name != "tenant_id"), _n.handover_note_id.label("entry_id"))
+        .join(persons, persons.c.beneficiary_id == _n.beneficiary_id)
+        .where(
+            _n.tenant_id == call.tenant_id,
+            _n.handover_note_id >= first_id(since),
+            _n.category.in_(sorted(call.categories)),
+        )
+        .order_by(_n.handover_note_id.desc())
+        .limit(page.size + 1)
+    )
+    if page.after:
+        statement = statement.where(_n.handover_note_id < page.after[0])
+    rows = call.session.execute(statement).all()
+    kept, token = page.cut(rows, key=lambda row: (row.entry_id,))
+    return list(kept), token

@@ -1,0 +1,69 @@
+"""What a handover note must be, and who corrects it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from dui_kit.errors import Code, Reason, Refusal
+
+#: How far the clock of a device may be ahead of ours.
+CLOCK_TOLERANCE = timedelta(minutes=5)
+#: How far back a facility reads its handover by default, and at most.
+DEFAULT_PERIOD = timedelta(hours=24)
+LONGEST_PERIOD = timedelta(days=31)
+
+#: Values of `dui.options.v1.Category`: social, medical, nursing, paramedical, psychological, educational.
+CATEGORIES = frozenset({3, 4, 5, 7, 8, 9})
+
+CATEGORY_NOT_FOR_NOTES = Reason(
+    "CATEGORY_NOT_FOR_NOTES",
+    Code.INVALID_ARGUMENT,
+    fr="Une transmission est infirmière, médicale, éducative, sociale, paramédicale ou psychologique : choisissez l'une d'elles.",
+    en="A handover note is nursing, medical, educational, social, paramedical or psychological: choose one.",
+)
+OBSERVED_IN_THE_FUTURE = Reason(
+    "OBSERVED_IN_THE_FUTURE",
+    Code.INVALID_ARGUMENT,
+    fr="L'heure de l'observation est dans le futur : corrigez-la.",
+    en="The time of the observation is in the future: correct it.",
+)
+NOT_THE_AUTHOR = Reason(
+    "NOT_THE_AUTHOR",
+    Code.PERMISSION_DENIED,
+    fr="Seul l'auteur corrige sa transmission : ajoutez la vôtre.",
+    en="Only its author corrects a handover note: add one of your own.",
+)
+PERIOD_TOO_LONG = Reason(
+    "PERIOD_TOO_LONG",
+    Code.INVALID_ARGUMENT,
+    fr="Les transmissions d'un établissement se lisent sur {days} jours au plus : choisissez une date plus récente.",
+    en="The notes of a facility are read over {days} days at most: choose a later instant.",
+)
+
+
+def check_category(category: int, field: str) -> None:
+    """Refuses a category that is no kind of note."""
+    if category not in CATEGORIES:
+        raise Refusal(CATEGORY_NOT_FOR_NOTES, field=field)
+
+
+def check_note(category: int, observed_at: datetime | None, now: datetime) -> None:
+    """Refuses a note of no kind, or about what has not happened yet."""
+    check_category(category, "handover_note.category")
+    if observed_at is not None and observed_at > now + CLOCK_TOLERANCE:
+        raise Refusal(OBSERVED_IN_THE_FUTURE, field="handover_note.observed_at")
+
+
+def check_author(author_account_id: str | None, account_id: str | None) -> None:
+    """Refuses that somebody changes what another one signed; their own note tells their own view."""
+    if author_account_id is None or author_account_id != account_id:
+        raise Refusal(NOT_THE_AUTHOR)
+
+
+def period_begins(since: datetime | None, now: datetime) -> datetime:
+    """From when the notes of a facility are read."""
+    if since is None:
+        return now - DEFAULT_PERIOD
+    if since < now - LONGEST_PERIOD:
+        raise Refusal(PERIOD_TOO_LONG, field="since", days=LONGEST_PERIOD.days)
+    return since

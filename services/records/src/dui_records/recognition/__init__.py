@@ -1,0 +1,1 @@
+"""Recognising a person: the RNIV search, homonyms, duplicate candidates."""

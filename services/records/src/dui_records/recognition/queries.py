@@ -1,0 +1,196 @@
+"""Looking for persons. Every condition is leakproof (`=`, ranges, collation "C"), so that an index serves it under
+row-level security, and every query is bounded.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from dui_kit.call import Call
+from dui_kit.pages import Page
+from sqlalchemy import Select, and_, bindparam, func, not_, or_, select, tuple_, union_all
+
+from dui_records.beneficiaries.tables import beneficiary
+from dui_records.columns import AnyRow
+from dui_records.recognition.rules import ALIKE, Likeness, likeness, swapped_date
+from dui_records.stays.tables import stay
+
+#: Candidates read for each kind of likeness, and candidates told.
+BRANCH_LIMIT = 100
+CANDIDATES = 20
+
+_b = beneficiary.c
+_own = beneficiary.alias("own")
+_survivor = beneficiary.alias("survivor")
+_MATCH = ("beneficiary_id", "birth_name", "birth_given_names", "birth_date", "sex", "identity_status")
+_COMPARED = ("birth_name_key", "birth_given_key", "family_key", "national_identifier")
+
+
+# --------------------------------------------------------------------------------------------------------- RNIV search
+
+
+@cache
+def _search(*, prefixed: bool, continued: bool) -> Select[Any]:
+    """A merged record is found by its own traits and answers with the surviving one, unless that one is found too."""
+
+    def matches(table: Any) -> Any:
+        dated = table.c.birth_date == bindparam("birth_date")
+        if not prefixed:
+            return dated
+        return and_(dated, table.c.birth_name_key >= bindparam("low"), table.c.birth_name_key < bindparam("high"))
+
+    statement = (
+        select(
+            beneficiary.c.birth_name_key,
+            beneficiary.c.beneficiary_id.label("found_id"),
+            *(func.coalesce(_survivor.c[name], _b[name]).label(name) for name in _MATCH),
+        )
+        .outerjoin(
+            _survivor, and_(_survivor.c.tenant_id == _b.tenant_id, _survivor.c.beneficiary_id == _b.surviving_id)
+        )
+        .where(
+            _b.tenant_id == bindparam("tenant"),
+            matches(beneficiary),
+            or_(_b.surviving_id.is_(None), not_(matches(_survivor))),
+        )
+        .order_by(_b.birth_name_key, _b.beneficiary_id)
+        .limit(bindparam("size"))
+    )
+    if continued:
+        statement = statement.where(
+            tuple_(_b.birth_name_key, _b.beneficiary_id)
+            > tuple_(
+                bindparam("after_key", type_=_b.birth_name_key.type),
+                bindparam("after_id", type_=_b.beneficiary_id.type),
+            )
+        )
+    return statement
+
+
+def search(call: Call, birth_date: str, bounds: tuple[str, str] | None, page: Page) -> tuple[list[AnyRow], str]:
+    """A page of the persons born on a date, whose birth name lies within bounds, by name; and the next page's token."""
+    values: dict[str, object] = {"tenant": call.tenant_id, "birth_date": birth_date, "size": page.size + 1}
+    if bounds:
+        values |= {"low": bounds[0], "high": bounds[1]}
+    if page.after:
+        values |= {"after_key": page.after[0], "after_id": page.after[1]}
+    rows = call.session.execute(_search(prefixed=bounds is not None, continued=page.after is not None), values).all()
+    kept, token = page.cut(rows, key=lambda row: (row.birth_name_key, row.found_id))
+    return list(kept), token
+
+
+# ----------------------------------------------------------------------------------------------------------- duplicates
+
+
+def _likeness_of(row: AnyRow) -> Likeness:
+    return Likeness(
+        row.birth_name_key, row.birth_given_key, row.family_key, row.birth_date, row.sex, row.national_identifier
+    )
+
+
+@cache
+def _alike(*, identified: bool, swapped: bool) -> Select[Any]:
+    branches = [
+        and_(_b.birth_date == bindparam("birth_date"), _b.birth_name_key == bindparam("birth_name_key")),
+        _b.birth_date == bindparam("birth_date"),
+        and_(_b.birth_name_key == bindparam("birth_name_key"), _b.birth_given_key == bindparam("birth_given_key")),
+    ]
+    if identified:
+        branches.append(_b.national_identifier == bindparam("national_identifier"))
+    if swapped:
+        branches.append(_b.birth_date == bindparam("swapped"))
+    columns = [_b[name] for name in (*_MATCH, *_COMPARED)]
+    known = (_b.tenant_id == bindparam("tenant"), _b.surviving_id.is_(None), _b.beneficiary_id != bindparam("self"))
+    parts = [select(*columns).where(*known, branch).limit(BRANCH_LIMIT).subquery() for branch in branches]
+    found = union_all(*(select(part) for part in parts)).subquery()
+    return select(found)
+
+
+def alike(call: Call, beneficiary_id: str, one: Likeness) -> list[AnyRow]:
+    """Records that may be about the same person as `one`, the likeliest first, at most 20; never `beneficiary_id`."""
+    swapped = swapped_date(one.birth_date)
+    values = {
+        "tenant": call.tenant_id,
+        "self": beneficiary_id,
+        "birth_date": one.birth_date,
+        "birth_name_key": one.birth_name_key,
+        "birth_given_key": one.birth_given_key,
+    }
+    if one.national_identifier:
+        values["national_identifier"] = one.national_identifier
+    if swapped:
+        values["swapped"] = swapped
+    statement = _alike(identified=bool(one.national_identifier), swapped=swapped is not None)
+    found = {row.beneficiary_id: row for row in call.session.execute(statement, values)}
+    scored = [(likeness(one, _likeness_of(row)), beneficiary_id, row) for beneficiary_id, row in found.items()]
+    scored.sort(key=lambda item: (-item[0], item[1]))
+    return [row for score, _, row in scored[:CANDIDATES] if score >= ALIKE]
+
+
+_COMPARED_ONE = select(*(_b[name] for name in (*_MATCH, *_COMPARED, "surviving_id"))).where(
+    _b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id")
+)
+
+
+def compared(call: Call, beneficiary_id: str) -> tuple[str, Likeness] | None:
+    """What a record is compared by, and its id; those of the surviving record when it was merged. None: no such record."""
+    row = call.session.execute(_COMPARED_ONE, {"tenant": call.tenant_id, "id": beneficiary_id}).one_or_none()
+    if row is not None and row.surviving_id is not None:
+        return compared(call, row.surviving_id)
+    return None if row is None else (row.beneficiary_id, _likeness_of(row))
+
+
+# ------------------------------------------------------------------------------------------------------- facility list
+
+
+def present_by_name(
+    call: Call, page: Page, *, facility_id: str, unit_id: str | None, day: Any, visible: Select[tuple[str]]
+) -> tuple[list[AnyRow], str]:
+    """A page of the persons who have a stay in force, by name in use; homonyms sound alike by family name in this list.
+
+    The whole list is compared, whatever the page: a facility has some hundreds of persons, which stay_present_idx gives.
+    """
+    here = [
+        stay.c.tenant_id == call.tenant_id,
+        stay.c.facility_id == facility_id,
+        stay.c.last_on >= day,
+        stay.c.started_on <= day,
+        stay.c.beneficiary_id.in_(visible),
+    ]
+    if unit_id:
+        here.append(stay.c.unit_id == unit_id)
+    person, sound = _survivor.c.beneficiary_id, _survivor.c.family_sound
+    listed = (
+        select(
+            stay.c.stay_id,
+            stay.c.unit_id,
+            _survivor.c.beneficiary_id,
+            func.coalesce(_survivor.c.used_name, _survivor.c.birth_name).label("family_name"),
+            func.coalesce(_survivor.c.used_given_name, _survivor.c.birth_given_names[1]).label("given_name"),
+            _survivor.c.family_key,
+            _survivor.c.given_key,
+            _survivor.c.birth_date,
+            _survivor.c.sex,
+            # Two stays of one person (merged records) are not homonyms: the ids have to differ.
+            (func.min(person).over(partition_by=sound) != func.max(person).over(partition_by=sound)).label("homonym"),
+        )
+        .select_from(stay)
+        .join(_own, and_(_own.c.tenant_id == stay.c.tenant_id, _own.c.beneficiary_id == stay.c.beneficiary_id))
+        .join(
+            _survivor,
+            and_(
+                _survivor.c.tenant_id == stay.c.tenant_id,
+                _survivor.c.beneficiary_id == func.coalesce(_own.c.surviving_id, _own.c.beneficiary_id),
+            ),
+        )
+        .where(*here)
+        .subquery()
+    )
+    order = (listed.c.family_key, listed.c.given_key, listed.c.stay_id)
+    statement = select(listed).order_by(*order).limit(page.size + 1)
+    if page.after:
+        statement = statement.where(tuple_(*order) > page.after)
+    rows = call.session.execute(statement).all()
+    kept, token = page.cut(rows, key=lambda row: (row.family_key, row.given_key, row.stay_id))
+    return list(kept), token

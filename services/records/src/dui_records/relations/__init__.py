@@ -1,0 +1,1 @@
+"""The entourage of a person."""

@@ -1,0 +1,1 @@
+"""Stays: from entry to exit."""

@@ -1,0 +1,46 @@
+"""Between messages, rules and rows of a stay."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from dui.records.v1 import stays_pb2 as pb
+from dui_kit.call import Call
+
+from dui_records.columns import AnyRow
+from dui_records.stays.rules import ExitReason, Stay, StayModality
+
+
+def day(text: str) -> date | None:
+    """A day of a message; None when it is not set."""
+    return date.fromisoformat(text) if text else None
+
+
+def stay_of_row(row: AnyRow) -> Stay:
+    """What the rules need of a stay."""
+    return Stay(
+        facility_id=row.facility_id,
+        modality=StayModality(row.modality),
+        started_on=row.started_on,
+        expected_end_on=row.expected_end_on,
+        ended_on=row.ended_on,
+        exit_reason=ExitReason(row.exit_reason),
+    )
+
+
+def to_proto(call: Call, row: AnyRow) -> pb.Stay:
+    """The stay, as its readers get it."""
+    return pb.Stay(
+        stay_id=row.stay_id,
+        beneficiary_id=row.beneficiary_id,
+        admission_id=row.admission_id,
+        facility_id=row.facility_id,
+        modality=row.modality,
+        unit_id=row.unit_id,
+        room=row.room,
+        started_on=row.started_on.isoformat(),
+        expected_end_on=row.expected_end_on.isoformat() if row.expected_end_on else None,
+        ended_on=row.ended_on.isoformat() if row.ended_on else None,
+        exit_reason=row.exit_reason,
+        etag=call.etag(row.stay_id, row.version),
+    )

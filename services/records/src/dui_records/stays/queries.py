@@ -1,0 +1,80 @@
+"""Reading, locking and writing stays; who is present somewhere."""
+
+from __future__ import annotations
+
+from dui_kit.call import Call
+from dui_kit.errors import not_found
+from sqlalchemy import insert, select, update
+
+from dui_records.columns import AnyRow
+from dui_records.stays.events import stay_changed, stay_perimeter
+from dui_records.stays.mapping import stay_of_row, to_proto
+from dui_records.stays.rules import Stay
+from dui_records.stays.tables import stay
+
+_s = stay.c
+COLUMNS = tuple(column for column in _s if column.name not in {"period", "last_on"})
+
+
+def of_person(call: Call, stay_id: str, *, lock: bool = False) -> AnyRow:
+    """A stay of the person of the call; NOT_FOUND when it is anybody else's."""
+    query = select(*COLUMNS).where(
+        _s.tenant_id == call.tenant_id, _s.stay_id == stay_id, _s.beneficiary_id.in_(call.beneficiary_ids)
+    )
+    row = call.session.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise not_found("stay_id")
+    return row
+
+
+def lasting(call: Call, new: Stay) -> list[Stay]:
+    """The stays of the person, merged records included, that are not over when a new one begins."""
+    query = select(*COLUMNS).where(
+        _s.tenant_id == call.tenant_id,
+        _s.beneficiary_id.in_(call.beneficiary_ids),
+        _s.last_on >= new.started_on,
+    )
+    return [stay_of_row(row) for row in call.session.execute(query)]
+
+
+def add(call: Call, values: dict[str, object]) -> AnyRow:
+    """Opens a stay, and announces it."""
+    row = call.session.execute(
+        insert(stay).returning(*COLUMNS),
+        {
+            "tenant_id": call.tenant_id,
+            "stay_id": call.new_id(),
+            "beneficiary_id": call.beneficiary_id,
+            "version": 1,
+            "author_account_id": call.caller.account_id,
+            "recorded_at": call.now,
+            "created_at": call.now,
+            **values,
+        },
+    ).one()
+    return _announce(call, row)
+
+
+def write(call: Call, row: AnyRow, values: dict[str, object]) -> AnyRow:
+    """Writes the next version of a locked stay, and announces it."""
+    written = call.session.execute(
+        update(stay)
+        .where(_s.tenant_id == call.tenant_id, _s.stay_id == row.stay_id)
+        .values(
+            version=row.version + 1,
+            author_account_id=call.caller.account_id,
+            recorded_at=call.now,
+            **values,
+        )
+        .returning(*COLUMNS)
+    ).one()
+    return _announce(call, written)
+
+
+def _announce(call: Call, row: AnyRow) -> AnyRow:
+    call.save_version(
+        entry_id=row.stay_id, version=row.version, message=to_proto(call, row), beneficiary_id=row.beneficiary_id
+    )
+    call.publish(stay_changed(row))
+    call.publish(stay_perimeter(row))
+    return row

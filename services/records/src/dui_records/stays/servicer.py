@@ -1,0 +1,118 @@
+"""The RPCs of StayService."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from dui.records.v1 import stays_pb2 as pb
+from dui_kit.call import Call
+from dui_kit.identifiers import parse_partial_date
+from sqlalchemy import select, tuple_
+
+from dui_records.admissions import queries as admissions
+from dui_records.admissions.rules import Decision
+from dui_records.beneficiaries import queries as beneficiaries
+from dui_records.beneficiaries.mapping import identity_of_row
+from dui_records.beneficiaries.rules import died
+from dui_records.days import latest_day
+from dui_records.stays import queries, rules
+from dui_records.stays.mapping import day, stay_of_row, to_proto
+from dui_records.stays.tables import stay
+
+_s = stay.c
+
+
+class StayServicer:
+    """Stays: from entry to exit. Locks are taken in one order everywhere: the person, the stay, the request."""
+
+    def CreateStay(self, request: pb.CreateStayRequest, call: Call) -> pb.CreateStayResponse:
+        """Admits a person. The lock on the person makes the check of overlaps hold across merged records."""
+        person = beneficiaries.lock_group(call)
+        asked = request.stay
+        admission = admissions.of_person(call, asked.admission_id, field="stay.admission_id", lock=True)
+        admissions.check_works_at(call, admission.facility_id)
+        new = rules.Stay(
+            facility_id=admission.facility_id,
+            modality=rules.StayModality(admission.modality),
+            started_on=date.fromisoformat(asked.started_on),
+            expected_end_on=day(asked.expected_end_on),
+        )
+        born = parse_partial_date(person.birth_date).earliest
+        rules.check_entry(new, born=born, died_on=person.died_on, today=latest_day(call.now))
+        rules.check_overlap(new, queries.lasting(call, new))
+        admissions.decide(call, admission, Decision.ENTER)
+        row = queries.add(
+            call,
+            {
+                "admission_id": admission.admission_id,
+                "facility_id": new.facility_id,
+                "modality": int(new.modality),
+                "unit_id": asked.unit_id or None,
+                "room": asked.room.strip() or None,
+                "started_on": new.started_on,
+                "expected_end_on": new.expected_end_on,
+                "exit_reason": int(new.exit_reason),
+            },
+        )
+        return pb.CreateStayResponse(stay=to_proto(call, row))
+
+    def GetStay(self, request: pb.GetStayRequest, call: Call) -> pb.GetStayResponse:
+        """Reads a stay."""
+        return pb.GetStayResponse(stay=to_proto(call, queries.of_person(call, request.stay_id)))
+
+    def ListStays(self, request: pb.ListStaysRequest, call: Call) -> pb.ListStaysResponse:
+        """The stays of a person, by first day, newest first."""
+        page = call.page(request)
+        query = (
+            select(*queries.COLUMNS)
+            .where(_s.tenant_id == call.tenant_id, _s.beneficiary_id.in_(call.beneficiary_ids))
+            .order_by(_s.started_on.desc(), _s.stay_id.desc())
+            .limit(page.size + 1)
+        )
+        if page.after:
+            after = (date.fromisoformat(str(page.after[0])), page.after[1])
+            query = query.where(tuple_(_s.started_on, _s.stay_id) < after)
+        rows, token = page.cut(
+            call.session.execute(query).all(), key=lambda row: (row.started_on.isoformat(), row.stay_id)
+        )
+        return pb.ListStaysResponse(stays=[to_proto(call, row) for row in rows], next_page_token=token)
+
+    def UpdateStay(self, request: pb.UpdateStayRequest, call: Call) -> pb.UpdateStayResponse:
+        """Changes the unit, the room or the exit foreseen of a stay that has not ended."""
+        row = queries.of_person(call, request.stay_id, lock=True)
+        admissions.check_works_at(call, row.facility_id)
+        call.check_etag(row.stay_id, row.version)
+        rules.check_open(stay_of_row(row))
+        patched = call.apply_mask(to_proto(call, row), request.stay, request.update_mask, prefix="stay")
+        expected_end_on = day(patched.expected_end_on)
+        rules.check_expected_end(replace(stay_of_row(row), expected_end_on=expected_end_on))
+        row = queries.write(
+            call,
+            row,
+            {
+                "unit_id": patched.unit_id or None,
+                "room": patched.room.strip() or None,
+                "expected_end_on": expected_end_on,
+            },
+        )
+        return pb.UpdateStayResponse(stay=to_proto(call, row))
+
+    def EndStay(self, request: pb.EndStayRequest, call: Call) -> pb.EndStayResponse:
+        """The person leaves. A death that the identity does not know yet becomes a new version of it; a stay entered by
+        mistake gives its request back."""
+        person = beneficiaries.lock(call)
+        row = queries.of_person(call, request.stay_id, lock=True)
+        admissions.check_works_at(call, row.facility_id)
+        today = latest_day(call.now)
+        reason = rules.ExitReason(request.exit_reason)
+        last_day = date.fromisoformat(request.ended_on)
+        after = rules.ended(stay_of_row(row), last_day, reason, died_on=person.died_on, today=today)
+        row = queries.write(call, row, {"ended_on": after.ended_on, "exit_reason": int(after.exit_reason)})
+        if reason is rules.ExitReason.DEATH and person.died_on is None:
+            beneficiaries.write(call, person, died(identity_of_row(person), last_day, today))
+        if reason is rules.ExitReason.ENTERED_BY_MISTAKE:
+            admission = admissions.of_person(call, row.admission_id, field="stay_id", lock=True)
+            if not admissions.another_is_open(call, admission):
+                admissions.decide(call, admission, Decision.REOPEN)
+        return pb.EndStayResponse(stay=to_proto(call, row))
