@@ -9,6 +9,7 @@ from dui.access.v1 import facts_pb2
 from dui.options.v1 import options_pb2
 from google.protobuf.message import Message
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from dui_identity.policy.defaults import PROFESSIONS, default_policy
@@ -25,7 +26,7 @@ def policy_in_force(session: Session, tenant_id: str) -> Policy:
     last = (
         select(PolicyOverride.profession, PolicyOverride.category, PolicyOverride.actions)
         .where(PolicyOverride.tenant_id == tenant_id)
-        .distinct(PolicyOverride.profession, PolicyOverride.category)
+        .ext(distinct_on(PolicyOverride.profession, PolicyOverride.category))
         .order_by(PolicyOverride.profession, PolicyOverride.category, PolicyOverride.sequence.desc())
     )
     return with_overrides(

@@ -1,0 +1,164 @@
+"""Appends the batches of the services to the chain of their association."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from typing import Any, cast
+
+import psycopg
+from dui.journal.v1 import journal_pb2
+from dui_kit.database import raw
+from dui_kit.times import micros
+from dui_kit.worker import Consumer, ConsumerCall, Event, Hold, Reject
+from dui_kit.worker.streams import JOURNAL_STREAM
+
+from dui_identity.journal.rules import genesis, link
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_LOCK = """SELECT h.chain_index, h.hash, h.appended_at, s.last_sequence, s.last_entry_id::text
+FROM journal_head h LEFT JOIN journal_source s ON s.tenant_id = h.tenant_id AND s.service = %s
+WHERE h.tenant_id = %s FOR UPDATE OF h"""
+_FIRST = """INSERT INTO journal_head (tenant_id, chain_index, hash, appended_at) VALUES (%s, 0, %s, %s)
+ON CONFLICT DO NOTHING"""
+_ENTRIES = """INSERT INTO journal_entry
+(tenant_id, appended_at, chain_index, service, sequence, account_id, denied, break_glass, content, hash)
+SELECT %(tenant)s, %(at)s, %(index)s + n, %(service)s, %(sequence)s + n, nullif(a, '')::uuid, d, g, c, h
+FROM unnest(%(accounts)s::text[], %(denied)s::bool[], %(glass)s::bool[], %(contents)b::bytea[], %(hashes)b::bytea[])
+  WITH ORDINALITY AS u(a, d, g, c, h, n)"""
+_SUBJECTS = """INSERT INTO journal_subject (tenant_id, beneficiary_id, appended_at, chain_index)
+SELECT %s, b, %s, i FROM unnest(%s::uuid[], %s::bigint[]) AS u(b, i)"""
+_HEAD = "UPDATE journal_head SET chain_index = %s, hash = %s, appended_at = %s WHERE tenant_id = %s"
+_SOURCE = """INSERT INTO journal_source (tenant_id, service, last_sequence, last_entry_id) VALUES (%s, %s, %s, %s)
+ON CONFLICT (tenant_id, service) DO UPDATE
+SET last_sequence = excluded.last_sequence, last_entry_id = excluded.last_entry_id"""
+
+_ready_months: set[tuple[int, int]] = set()
+_ready_lock = threading.Lock()
+
+
+def append(call: ConsumerCall, event: Event) -> None:
+    """Appends a batch, in the order of its numbers, under the lock of the association's head.
+
+    Numbers that are there already are passed over. A gap before the batch raises `Hold`: it waits, and nothing is ever
+    skipped. A number that comes back as another entry raises `Reject` (a service whose database was set back).
+    """
+    batch = cast("journal_pb2.JournalBatch", event.message)
+    if batch.tenant_id != call.tenant_id or not batch.service:
+        raise Reject("WRONG_BATCH")
+    connection = raw(call.session)
+    chain_index, head, head_at, last, last_entry_id = _lock(connection, call.tenant_id, batch.service, call.now)
+    entries = []
+    for entry in batch.entries:
+        if entry.sequence <= last:
+            if entry.sequence == last and entry.entry_id != last_entry_id:
+                raise Reject("SEQUENCE_REUSED")
+        elif entry.sequence == last + len(entries) + 1:
+            entries.append(entry)
+        else:
+            raise Hold
+    if entries:
+        # The order of time must be the order of the chain, also when a clock was set back.
+        at = max(call.now, head_at)
+        _ensure_partitions(connection, at)
+        _insert(connection, call.tenant_id, batch.service, entries, at, chain_index, head, last)
+
+
+def _lock(
+    connection: Connection, tenant_id: str, service: str, now: datetime
+) -> tuple[int, bytes, datetime, int, str | None]:
+    row = connection.execute(_LOCK, (service, tenant_id)).fetchone()
+    if row is None:
+        connection.execute(_FIRST, (tenant_id, genesis(tenant_id), now))
+        row = connection.execute(_LOCK, (service, tenant_id)).fetchone()
+    if row is None:
+        message = "the head of the journal is not visible"
+        raise LookupError(message)
+    chain_index, head, head_at, last, last_entry_id = row
+    return chain_index, head, head_at, last or 0, last_entry_id
+
+
+def _insert(
+    connection: Connection,
+    tenant_id: str,
+    service: str,
+    entries: list[journal_pb2.JournalEntry],
+    at: datetime,
+    chain_index: int,
+    head: bytes,
+    last: int,
+) -> None:
+    appended_us = micros(at)
+    accounts, denied, glass, contents, hashes = [], [], [], [], []
+    subjects: list[str] = []
+    subject_indexes: list[int] = []
+    index = chain_index
+    for entry in entries:
+        index += 1
+        content = entry.SerializeToString(deterministic=True)
+        head = link(head, index, appended_us, service, content)
+        accounts.append(entry.account_id)
+        denied.append(is_denied(entry))
+        glass.append(entry.break_glass)
+        contents.append(content)
+        hashes.append(head)
+        for beneficiary_id in subjects_of(entry):
+            subjects.append(beneficiary_id)
+            subject_indexes.append(index)
+    with connection.pipeline():
+        connection.execute(
+            _ENTRIES,
+            {
+                "tenant": tenant_id,
+                "at": at,
+                "index": chain_index,
+                "service": service,
+                "sequence": last,
+                "accounts": accounts,
+                "denied": denied,
+                "glass": glass,
+                "contents": contents,
+                "hashes": hashes,
+            },
+        )
+        if subjects:
+            connection.execute(_SUBJECTS, (tenant_id, at, subjects, subject_indexes))
+        connection.execute(_HEAD, (index, head, at, tenant_id))
+        connection.execute(_SOURCE, (tenant_id, service, entries[-1].sequence, entries[-1].entry_id))
+
+
+def is_denied(entry: journal_pb2.JournalEntry) -> bool:
+    """The column `denied` of an entry."""
+    return entry.outcome == journal_pb2.JOURNAL_OUTCOME_DENIED
+
+
+def subjects_of(entry: journal_pb2.JournalEntry) -> tuple[str, ...]:
+    """The persons whom an entry concerns: the one that it names, and those whom a list or a search showed; each once."""
+    if entry.seen_beneficiary_ids:
+        named = (entry.beneficiary_id,) if entry.beneficiary_id else ()
+        return tuple(dict.fromkeys((*named, *entry.seen_beneficiary_ids)))
+    return (entry.beneficiary_id,) if entry.beneficiary_id else ()
+
+
+def _ensure_partitions(connection: Connection, at: datetime) -> None:
+    """Makes the partitions of this month and the next two; asked once a month by a process, so they are always ahead."""
+    month = (at.year, at.month)
+    with _ready_lock:
+        if month in _ready_months:
+            return
+    connection.execute("SELECT journal_create_partitions(%s)", (at.date(),))
+    with _ready_lock:
+        _ready_months.add(month)
+
+
+#: Applying a batch twice changes nothing: its entries are known by their numbers.
+JOURNAL_CONSUMER = Consumer(
+    name="identity",
+    purpose="journal",
+    stream=JOURNAL_STREAM,
+    subjects=("dui.journal.>",),
+    handler=append,
+    idempotent=True,
+    batch=50,
+)

@@ -1,0 +1,105 @@
+"""For tests: an association on a real PostgreSQL whose people may act, without an identity provider."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dui.identity.v1 import organisation_pb2, staff_pb2
+from dui_kit.database import raw, tenant_session
+from dui_kit.outbox import Outbox
+from dui_kit.testing import Harness
+from dui_kit.worker.contract import ConsumerCall
+from google.protobuf.message import Message
+
+from dui_identity.staff.queries import account_at_provider, provisioned
+
+_numbers = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Association:
+    """One association, its administrator logged in."""
+
+    harness: Harness
+    tenant_id: str
+    slug: str
+    administrator_account_id: str
+
+    @property
+    def administrator(self) -> str:
+        """Subject of the administrator's token."""
+        return f"{self.slug}-administrator"
+
+    def call(self, operation: str, request: Message, *, as_: str = "", acr: int = 1, **headers: Any) -> Any:
+        """A call by the administrator unless told."""
+        return self.harness.call(
+            f"dui.identity.v1.{operation}",
+            request,
+            as_=as_ or self.administrator,
+            tenant=self.tenant_id,
+            acr=acr,
+            **headers,
+        )
+
+    def set_up(self, account_id: str, subject: str) -> str:
+        """Does to an account what provisioning does when the identity provider answers; its subject."""
+        return provision(self.harness, self.tenant_id, account_id, subject)
+
+    def person(self, profession: Any, *, email: str | None = None, facility_id: str | None = None) -> tuple[str, str]:
+        """A professional with an active account and an assignment: account id and subject."""
+        number = next(_numbers)
+        professional = self.call(
+            "ProfessionalService/CreateProfessional",
+            staff_pb2.CreateProfessionalRequest(
+                professional=staff_pb2.Professional(
+                    family_name=f"Martin{number}", given_name="Camille", profession=profession, email=email
+                )
+            ),
+        ).professional
+        account = self.call(
+            "AccountService/CreateAccount",
+            staff_pb2.CreateAccountRequest(
+                account=staff_pb2.Account(professional_id=professional.professional_id, login=f"login-{number}")
+            ),
+        ).account
+        self.call(
+            "AssignmentService/CreateAssignment",
+            staff_pb2.CreateAssignmentRequest(
+                account_id=account.account_id,
+                assignment=staff_pb2.Assignment(profession=profession, facility_id=facility_id),
+            ),
+        )
+        return account.account_id, self.set_up(account.account_id, f"subject-{number}")
+
+
+def provision(harness: Harness, tenant_id: str, account_id: str, subject: str) -> str:
+    """Writes down what the identity provider answered, as the worker does."""
+    with tenant_session(harness.engine, tenant_id) as session:
+        now = datetime.now(UTC)
+        call = ConsumerCall(session, tenant_id, now, Outbox("identity", tenant_id))
+        login = account_at_provider(session, tenant_id, account_id).login
+        provisioned(session, call.publish, tenant_id, account_id, subject, login, now)
+        session.flush()
+        call.outbox.write(raw(session))
+    return subject
+
+
+def open_association(harness: Harness, *, email: str | None = None) -> Association:
+    """A new association whose administrator may act at once."""
+    number = next(_numbers)
+    slug = f"association-{number}"
+    reply = harness.call(
+        "dui.identity.v1.AssociationService/CreateAssociation",
+        organisation_pb2.CreateAssociationRequest(
+            association=organisation_pb2.Association(slug=slug, name=f"Association {number}"),
+            administrator=organisation_pb2.FirstAdministrator(
+                family_name="Durand", given_name="Dominique", login=f"admin-{number}", email=email
+            ),
+        ),
+    )
+    found = Association(harness, reply.association.association_id, slug, reply.administrator_account_id)
+    found.set_up(found.administrator_account_id, found.administrator)
+    return found
