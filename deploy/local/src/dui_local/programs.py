@@ -68,7 +68,6 @@ def service_env(layout: Layout, state: State, secrets: Mapping[str, str], name: 
         "keycloak_url": state["keycloak"]["url"],
         "keycloak_realm": state["keycloak"]["realm"],
     }
-    metrics = ports[f"{program.replace('-', '_')}_metrics"]
     own = {key: value.format_map(paths) for key, value in SERVICES[name].settings.items()}
     return (
         {"DUI_GRPC_THREADS": "4", "DUI_GRPC_MAX_CONCURRENT": "64"}
@@ -82,7 +81,6 @@ def service_env(layout: Layout, state: State, secrets: Mapping[str, str], name: 
             "DUI_NATS_REPLICAS": "1",
             "DUI_GRPC_LISTEN": service["target"],
             "DUI_WORKER_LISTEN": f"127.0.0.1:{ports[f'{name}_worker']}",
-            "DUI_METRICS_LISTEN": f"127.0.0.1:{metrics}",
             "DUI_OIDC_CLIENT_ID": service["client_id"],
             "DUI_OIDC_CLIENT_SECRET": service["client_secret"],
             "DUI_CACHE_DIR": _cache(layout, program),
@@ -106,7 +104,6 @@ def gateway_env(layout: Layout, state: State) -> dict[str, str]:
         | {
             "DUI_SERVICE_NAME": "gateway",
             "DUI_GATEWAY_LISTEN": f"127.0.0.1:{ports['gateway']}",
-            "DUI_METRICS_LISTEN": f"127.0.0.1:{ports['gateway_metrics']}",
             "DUI_CACHE_DIR": _cache(layout, "gateway"),
         }
     )

@@ -17,26 +17,17 @@ class ServiceEntry:
 
     port: int
     worker_port: int
-    metrics_port: int
-    worker_metrics_port: int
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ports(self) -> dict[str, int]:
-        return {
-            "": self.port,
-            "_worker": self.worker_port,
-            "_metrics": self.metrics_port,
-            "_worker_metrics": self.worker_metrics_port,
-        }
+        return {"": self.port, "_worker": self.worker_port}
 
 
 SERVICES: dict[str, ServiceEntry] = {
     "identity": ServiceEntry(
         port=50151,
         worker_port=50251,
-        metrics_port=9151,
-        worker_metrics_port=9251,
         settings={
             "DUI_KEYCLOAK_URL": "{keycloak_url}",
             "DUI_KEYCLOAK_REALM": "{keycloak_realm}",
@@ -45,13 +36,12 @@ SERVICES: dict[str, ServiceEntry] = {
             "DUI_AUDIT_EXPORT_SECONDS": "3600",
         },
     ),
-    "records": ServiceEntry(port=50152, worker_port=50252, metrics_port=9152, worker_metrics_port=9252),
+    "records": ServiceEntry(port=50152, worker_port=50252),
 }
 
 # Default ports of everything; DUI_PORT_<NAME> moves one.
 DEFAULT_PORTS: dict[str, int] = {
     "gateway": 8080,
-    "gateway_metrics": 9150,
     "keycloak": 8180,
     "keycloak_management": 9180,
     "postgres": 5532,

@@ -177,7 +177,7 @@ def _platform(state: State, progress: Progress) -> None:
 def wait_ready(
     state: State, names: Sequence[str], progress: Callable[[str], None], seconds: float = READY_SECONDS
 ) -> None:
-    """Waits until the programs answer; a worker, which answers nothing, until it has stayed up.
+    """Waits until the programs answer.
 
     Raises:
         StackError: one has given up, or the time is over. Names it, with the end of its log.
@@ -193,8 +193,7 @@ def wait_ready(
                 raise StackError(
                     f"{name} does not start ({states_now[name].state}); its log is {log}:\n{log_tail(log)}"
                 )
-            probe = probes.probe_of(state, name)
-            if states_now[name].running and (probe is None or probe().ok):
+            if states_now[name].running and probes.probe_of(state, name)().ok:
                 waiting.remove(name)
                 progress(f"{TITLES.get(name, name)} is ready")
         if waiting:

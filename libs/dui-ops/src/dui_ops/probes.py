@@ -47,8 +47,10 @@ def keycloak(state: State) -> Probe:
 
 
 def service(state: State, name: str) -> Probe:
-    """A service says SERVING to the gRPC health check."""
-    target = state["services"][name]["target"]
+    """A service, or a worker, says SERVING to the gRPC health check. (A worker does while NATS is there and its relay
+    moves.)"""
+    environment = state["programs"][name]["env"]
+    target = environment["DUI_WORKER_LISTEN" if state["programs"][name]["kind"] == "worker" else "DUI_GRPC_LISTEN"]
     try:
         with grpc.insecure_channel(target) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
@@ -75,12 +77,12 @@ def programs(state: State) -> list[Probe]:
 
 
 def answers(state: State) -> list[Probe]:
-    """Every part that can be asked over its own protocol, in start order. A worker has none: its process is its probe."""
-    return [probe() for name in state["programs"] if (probe := probe_of(state, name)) is not None]
+    """What every part answers over its own protocol, in start order."""
+    return [probe_of(state, name)() for name in state["programs"]]
 
 
-def probe_of(state: State, name: str) -> Callable[[], Probe] | None:
-    """The question to ask a program of the stack, or None if it answers none."""
+def probe_of(state: State, name: str) -> Callable[[], Probe]:
+    """The question to ask a program of the stack."""
     match state["programs"][name]["kind"]:
         case "postgres":
             return lambda: postgres(state)
@@ -88,12 +90,10 @@ def probe_of(state: State, name: str) -> Callable[[], Probe] | None:
             return lambda: nats(state)
         case "keycloak":
             return lambda: keycloak(state)
-        case "service":
+        case "service" | "worker":
             return lambda: service(state, name)
         case "gateway":
             return lambda: gateway(state)
-        case "worker":
-            return None
         case other:
             raise ValueError(f"unknown kind of program: {other}")
 
