@@ -57,11 +57,12 @@ def setup(service: str, level: str = "INFO") -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+    # Without an endpoint there still are trace ids: logs and the journal name them.
+    resource = Resource.create({"service.name": f"dui-{service}"})
+    provider = TracerProvider(resource=resource)
+    trace.set_tracer_provider(provider)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        resource = Resource.create({"service.name": f"dui-{service}"})
-        provider = TracerProvider(resource=resource)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        trace.set_tracer_provider(provider)
         metrics.set_meter_provider(
             MeterProvider(resource=resource, metric_readers=[PeriodicExportingMetricReader(OTLPMetricExporter())])
         )

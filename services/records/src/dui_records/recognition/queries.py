@@ -9,7 +9,7 @@ from typing import Any
 
 from dui_kit.call import Call
 from dui_kit.pages import Page
-from sqlalchemy import Select, and_, bindparam, func, not_, or_, select, tuple_, union_all
+from sqlalchemy import Select, Text, and_, bindparam, cast, func, not_, or_, select, tuple_, union_all
 
 from dui_records.beneficiaries.tables import beneficiary
 from dui_records.columns import AnyRow
@@ -160,7 +160,7 @@ def present_by_name(
     ]
     if unit_id:
         here.append(stay.c.unit_id == unit_id)
-    person, sound = _survivor.c.beneficiary_id, _survivor.c.family_sound
+    key, sound = cast(_survivor.c.beneficiary_id, Text), _survivor.c.family_sound
     listed = (
         select(
             stay.c.stay_id,
@@ -172,8 +172,8 @@ def present_by_name(
             _survivor.c.given_key,
             _survivor.c.birth_date,
             _survivor.c.sex,
-            # Two stays of one person (merged records) are not homonyms: the ids have to differ.
-            (func.min(person).over(partition_by=sound) != func.max(person).over(partition_by=sound)).label("homonym"),
+            # Two stays of one person (merged records) are not homonyms: the ids have to differ. (No min of uuid in SQL.)
+            (func.min(key).over(partition_by=sound) != func.max(key).over(partition_by=sound)).label("homonym"),
         )
         .select_from(stay)
         .join(_own, and_(_own.c.tenant_id == stay.c.tenant_id, _own.c.beneficiary_id == stay.c.beneficiary_id))
