@@ -85,6 +85,8 @@ def service_env(layout: Layout, state: State, secrets: Mapping[str, str], name: 
             "DUI_OIDC_CLIENT_SECRET": service["client_secret"],
             "DUI_CACHE_DIR": _cache(layout, program),
             "DUI_CURSOR_KEY": secrets["cursor-key"],
+            # An owner of access facts does not ask itself; identity without its own target knows that it owns the rights.
+            f"DUI_{name.upper()}_TARGET": "",
         }
         | own
     )
