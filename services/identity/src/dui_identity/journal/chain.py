@@ -142,14 +142,16 @@ def subjects_of(entry: journal_pb2.JournalEntry) -> tuple[str, ...]:
 
 
 def _ensure_partitions(connection: Connection, at: datetime) -> None:
-    """Makes the partitions of this month and the next two; asked once a month by a process, so they are always ahead."""
+    """Makes the partitions of this month and the next two; asked about once a month by a process, so they are always ahead."""
     month = (at.year, at.month)
     with _ready_lock:
         if month in _ready_months:
             return
-    connection.execute("SELECT journal_create_partitions(%s)", (at.date(),))
-    with _ready_lock:
-        _ready_months.add(month)
+    row = connection.execute("SELECT journal_create_partitions(%s)", (at.date(),)).fetchone()
+    if row and not row[0]:
+        # They were there already, so they stay whatever becomes of this transaction.
+        with _ready_lock:
+            _ready_months.add(month)
 
 
 #: Applying a batch twice changes nothing: its entries are known by their numbers.

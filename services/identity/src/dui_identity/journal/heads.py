@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import UTC
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -12,8 +12,14 @@ from typing import Any
 import psycopg
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 from dui_kit.database import raw
+from dui_kit.times import micros
 from dui_kit.worker import Job, WorkerContext
 
 from dui_identity.journal.rules import Head, SignedHead, digest
@@ -21,7 +27,7 @@ from dui_identity.journal.rules import Head, SignedHead, digest
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 # Head and sources in one statement: both change in one transaction.
-_NOW = """SELECT h.chain_index, h.hash, (SELECT coalesce(jsonb_object_agg(s.service, s.last_sequence), '{}')
+_NOW = """SELECT h.chain_index, h.hash, h.appended_at, (SELECT coalesce(jsonb_object_agg(s.service, s.last_sequence), '{}')
   FROM journal_source s WHERE s.tenant_id = h.tenant_id), clock_timestamp()
 FROM journal_head h WHERE h.tenant_id = %s"""
 _LAST = """SELECT head_index, chain_index, payload FROM journal_signed_head WHERE tenant_id = %s
@@ -40,7 +46,7 @@ class SigningKey:
         key = load_pem_private_key(file.read_bytes(), password=None)
         if not isinstance(key, Ed25519PrivateKey):
             message = "DUI_AUDIT_SIGNING_KEY_FILE must hold an Ed25519 key (openssl genpkey -algorithm ed25519)"
-            raise ValueError(message)
+            raise ValueError(message)  # noqa: TRY004 (a wrong file, not a wrong type)
         self._key = key
         self.public = key.public_key()
 
@@ -55,7 +61,7 @@ def public_key(file: Path) -> Ed25519PublicKey:
     key = load_pem_public_key(data) if b"PUBLIC KEY" in data else SigningKey(file).public
     if not isinstance(key, Ed25519PublicKey):
         message = "the key of the journal must be an Ed25519 key"
-        raise ValueError(message)
+        raise ValueError(message)  # noqa: TRY004 (a wrong file, not a wrong type)
     return key
 
 
@@ -78,7 +84,7 @@ def sign_head(connection: Connection, tenant_id: str, key: SigningKey) -> Head |
     row = connection.execute(_NOW, (tenant_id,)).fetchone()
     if row is None:
         return None
-    chain_index, current, sources, now = row
+    chain_index, current, appended_at, sources, now = row
     last = connection.execute(_LAST, (tenant_id,)).fetchone()
     if chain_index == 0 or (last and last[1] == chain_index):
         return None
@@ -87,20 +93,15 @@ def sign_head(connection: Connection, tenant_id: str, key: SigningKey) -> Head |
         head_index=last[0] + 1 if last else 1,
         chain_index=chain_index,
         hash=current.hex(),
+        appended_us=micros(appended_at),
         sources=sources,
-        signed_at=_utc(now).isoformat(),
+        signed_at=now.astimezone(UTC).isoformat(),
         previous=digest(last[2]) if last else "",
         key_id=key_id(key.public),
     )
     payload = head.payload()
     connection.execute(_INSERT, (tenant_id, head.head_index, chain_index, payload, key.sign(payload)))
     return head
-
-
-def _utc(instant: datetime) -> datetime:
-    from datetime import UTC
-
-    return instant.astimezone(UTC)
 
 
 def heads_file(folder: Path, tenant_id: str) -> Path:

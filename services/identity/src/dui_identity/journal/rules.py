@@ -36,14 +36,16 @@ def link(previous: bytes, chain_index: int, appended_us: int, service: str, cont
 class Head:
     """The end of a chain at some moment, as it is signed.
 
-    `sources` gives the last number of each service; `previous` is the SHA-256 of the head before it (empty for the first),
-    so that heads form a chain of their own and none can be left out.
+    `appended_us` is the instant of its last entry, in microseconds since 1970; `sources` gives the last number of each
+    service; `previous` is the SHA-256 of the head before it (empty for the first), so that heads form a
+    chain of their own and none can be left out.
     """
 
     tenant_id: str
     head_index: int
     chain_index: int
     hash: str
+    appended_us: int
     sources: Mapping[str, int]
     signed_at: str
     previous: str
@@ -57,6 +59,7 @@ class Head:
                 "head_index": self.head_index,
                 "chain_index": self.chain_index,
                 "hash": self.hash,
+                "appended_us": self.appended_us,
                 "sources": dict(self.sources),
                 "signed_at": self.signed_at,
                 "previous": self.previous,
@@ -148,9 +151,7 @@ class ChainCheck:
         expected = self.chain_index + 1
         if stored.chain_index != expected:
             if stored.chain_index > expected:
-                self.defect(
-                    "MISSING_ENTRY", expected, f"entries {expected} to {stored.chain_index - 1} are not there"
-                )
+                self.defect("MISSING_ENTRY", expected, f"entries {expected} to {stored.chain_index - 1} are not there")
             else:
                 self.defect("OUT_OF_ORDER", stored.chain_index, f"entry {expected} was expected here")
         elif link(self.hash, expected, stored.appended_us, stored.service, stored.content) != stored.hash:
@@ -178,6 +179,8 @@ class ChainCheck:
     def head(self, head: Head, where: str) -> None:
         """Checks a signed head at the moment that the chain has reached its entry."""
         if head.hash != self.hash.hex():
-            self.defect("HEAD_MISMATCH", head.chain_index, f"{where}: head {head.head_index} was signed over another entry")
+            self.defect(
+                "HEAD_MISMATCH", head.chain_index, f"{where}: head {head.head_index} was signed over another entry"
+            )
         elif dict(head.sources) != self.sources:
             self.defect("HEAD_MISMATCH", head.chain_index, f"{where}: head {head.head_index} counts other numbers")

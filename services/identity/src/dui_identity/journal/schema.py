@@ -60,12 +60,13 @@ CREATE TABLE journal_signed_head (
 # Partitions are tables: only their owner may make them. The app role may call this function and nothing more; the dates
 # that it may name are bounded. Attaching takes a weaker lock than CREATE TABLE … PARTITION OF: reads go on.
 _PARTITIONS = """
-CREATE FUNCTION journal_create_partitions(first date) RETURNS void
+CREATE FUNCTION journal_create_partitions(first date) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     month date;
     parent text;
     child text;
+    made integer := 0;
 BEGIN
     IF first NOT BETWEEN current_date - 400 AND current_date + 400 THEN
         RAISE EXCEPTION 'no partition of the journal is made that far from today';
@@ -76,6 +77,7 @@ BEGIN
         FOREACH parent IN ARRAY ARRAY['journal_entry', 'journal_subject'] LOOP
             child := parent || to_char(month, '_YYYY_MM');
             IF to_regclass('public.' || child) IS NULL THEN
+                made := made + 1;
                 EXECUTE format('CREATE TABLE %I (LIKE %I)', child, parent);
                 EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', child);
                 EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', child);
@@ -86,6 +88,7 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
+    RETURN made;
 END
 $$
 """

@@ -16,9 +16,7 @@ class JournalEntry(Base):
     __tablename__ = "journal_entry"
     __table_args__ = (
         Index("journal_entry_account_id_idx", "tenant_id", "account_id", "appended_at", "chain_index"),
-        Index(
-            "journal_entry_denied_idx", "tenant_id", "appended_at", "chain_index", postgresql_where=text("denied")
-        ),
+        Index("journal_entry_denied_idx", "tenant_id", "appended_at", "chain_index", postgresql_where=text("denied")),
         Index(
             "journal_entry_break_glass_idx",
             "tenant_id",

@@ -1,0 +1,158 @@
+"""The journal as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dui.identity.v1 import journal_pb2 as pb
+from dui.journal.v1 import journal_pb2
+from dui_kit.access import Connection
+from dui_kit.call import Call
+from dui_kit.database import raw
+from dui_kit.errors import not_found
+from dui_kit.times import from_micros, micros
+
+from dui_identity.journal.heads import public_key
+from dui_identity.journal.verify import verify
+
+#: A call verifies about so many entries, from a signed head on; `dui audit verify` reads the whole chain.
+VERIFIED_BY_CALL = 100_000
+
+_COLUMNS = """e.appended_at, e.chain_index, e.service, e.content, p.family_name, p.given_name
+FROM journal_entry e
+LEFT JOIN account a ON a.tenant_id = e.tenant_id AND a.account_id = e.account_id
+LEFT JOIN professional p ON p.tenant_id = a.tenant_id AND p.professional_id = a.professional_id"""
+_ENTRIES = """SELECT {columns}
+WHERE e.tenant_id = %(tenant)s{filters}
+ORDER BY e.appended_at DESC, e.chain_index DESC LIMIT %(limit)s"""
+_AFTER = " AND (e.appended_at, e.chain_index) < (%(at)s, %(index)s)"
+_SAME_PERSON = """SELECT m.beneficiary_id::text FROM access_person o
+JOIN access_person m ON m.tenant_id = o.tenant_id
+ AND coalesce(m.surviving_id, m.beneficiary_id) = coalesce(o.surviving_id, o.beneficiary_id)
+WHERE o.tenant_id = %s AND o.beneficiary_id = %s"""
+# For each id of the person its newest entries, in the order of the index; then the newest of them all.
+_ACCESSES = """WITH found AS (
+    SELECT DISTINCT s.appended_at, s.chain_index FROM unnest(%(ids)s::uuid[]) AS b(id) CROSS JOIN LATERAL (
+        SELECT appended_at, chain_index FROM journal_subject s
+        WHERE s.tenant_id = %(tenant)s AND s.beneficiary_id = b.id{after}
+        ORDER BY appended_at DESC, chain_index DESC LIMIT %(limit)s
+    ) s ORDER BY 1 DESC, 2 DESC LIMIT %(limit)s
+)
+SELECT {columns} JOIN found f ON f.appended_at = e.appended_at AND f.chain_index = e.chain_index
+WHERE e.tenant_id = %(tenant)s ORDER BY e.appended_at DESC, e.chain_index DESC"""
+
+
+class JournalServicer:
+    """Answers `dui.identity.v1.JournalService`."""
+
+    def __init__(self, key_file: Path, heads_dir: Path) -> None:
+        """`key_file`: the key of the heads, private or public; `heads_dir`: where they are exported."""
+        self._key_file = key_file
+        self._heads_dir = heads_dir
+
+    def ListJournalEntries(self, request: pb.ListJournalEntriesRequest, call: Call) -> pb.ListJournalEntriesResponse:
+        """The journal, newest first."""
+        page = call.page(request)
+        filters = ""
+        if request.HasField("account_id"):
+            filters += " AND e.account_id = %(account)s"
+        if request.denied_only:
+            filters += " AND e.denied"
+        if request.break_glass_only:
+            filters += " AND e.break_glass"
+        statement = _ENTRIES.format(columns=_COLUMNS, filters=filters + (_AFTER if page.after else ""))
+        rows = _rows(
+            raw(call.session),
+            statement,
+            {
+                "tenant": call.tenant_id,
+                "account": request.account_id or None,
+                "limit": page.size + 1,
+                **_after(page.after),
+            },
+        )
+        kept, token = page.cut(rows, key=lambda row: (micros(row[0]), row[1]))
+        return pb.ListJournalEntriesResponse(entries=map(_to_proto, kept), next_page_token=token)
+
+    def ListRecordAccesses(self, request: pb.ListRecordAccessesRequest, call: Call) -> pb.ListRecordAccessesResponse:
+        """Who saw a record: under its own id, and under those of the records merged into it or that it is part of."""
+        page = call.page(request)
+        connection = raw(call.session)
+        ids = [row[0] for row in connection.execute(_SAME_PERSON, (call.tenant_id, request.beneficiary_id))]
+        if not ids:
+            raise not_found("beneficiary_id")
+        after = " AND (appended_at, chain_index) < (%(at)s, %(index)s)" if page.after else ""
+        rows = _rows(
+            connection,
+            _ACCESSES.format(columns=_COLUMNS, after=after),
+            {"tenant": call.tenant_id, "ids": ids, "limit": page.size + 1, **_after(page.after)},
+        )
+        kept, token = page.cut(rows, key=lambda row: (micros(row[0]), row[1]))
+        return pb.ListRecordAccessesResponse(entries=map(_to_proto, kept), next_page_token=token)
+
+    def VerifyJournal(self, request: pb.VerifyJournalRequest, call: Call) -> pb.VerifyJournalResponse:
+        """Verifies the chain, or its last stretch when it is long, against the signed heads."""
+        del request
+        report = verify(
+            raw(call.session),
+            call.tenant_id,
+            public_key(self._key_file),
+            self._heads_dir,
+            at_most=VERIFIED_BY_CALL,
+        )
+        reply = pb.VerifyJournalResponse(
+            valid=report.valid,
+            entries=report.entries,
+            anchored_index=report.anchor.chain_index if report.anchor else 0,
+            defects=[
+                pb.JournalDefect(code=each.code, chain_index=each.chain_index, detail=each.detail)
+                for each in report.defects
+            ],
+        )
+        if report.anchor:
+            reply.anchored_at.FromJsonString(report.anchor.signed_at.replace("+00:00", "Z"))
+        return reply
+
+
+Row = tuple[Any, ...]
+
+
+def _rows(connection: Connection, statement: str, parameters: dict[str, object]) -> Sequence[Row]:
+    return connection.execute(statement.encode(), parameters).fetchall()
+
+
+def _after(key: tuple[str | int | None, ...] | None) -> dict[str, object]:
+    if key is None:
+        return {}
+    at, index = key
+    return {"at": from_micros(int(at or 0)), "index": index}
+
+
+def _to_proto(row: Row) -> pb.AccessRecord:
+    _, chain_index, service, content, family_name, given_name = row
+    entry = journal_pb2.JournalEntry.FromString(content)
+    record = pb.AccessRecord(
+        entry_id=entry.entry_id,
+        chain_index=chain_index,
+        occurred_at=entry.occurred_at,
+        service=service,
+        operation=entry.operation,
+        category=entry.category,
+        action=entry.action,
+        outcome=entry.outcome,
+        reason=entry.reason,
+        break_glass=entry.break_glass,
+        stale_access=entry.stale_access,
+        trace_id=entry.trace_id,
+    )
+    if entry.HasField("account_id"):
+        record.account_id = entry.account_id
+    if entry.HasField("beneficiary_id"):
+        record.beneficiary_id = entry.beneficiary_id
+    if entry.HasField("facility_id"):
+        record.facility_id = entry.facility_id
+    if family_name is not None:
+        record.professional_name = f"{given_name} {family_name}"
+    return record

@@ -1,0 +1,238 @@
+"""Reads a whole chain back and tells what is wrong with it, in memory that does not grow with it.
+
+Every entry is hashed again; numbers of the chain and of each service must have no gap; what lists search by must say what
+the hashed content says; every signed head, of the database and of the file outside it, must lie on the chain.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from dui.journal.v1 import journal_pb2
+from dui_kit.times import from_micros, micros
+from google.protobuf.message import DecodeError
+
+from dui_identity.journal.chain import is_denied, subjects_of
+from dui_identity.journal.heads import is_signed, read_file
+from dui_identity.journal.rules import ChainCheck, Defect, Head, SignedHead, Stored, digest, genesis
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+#: Rows read at once.
+CHUNK = 2_000
+
+_HEAD = """SELECT h.chain_index, h.hash, (SELECT coalesce(jsonb_object_agg(s.service, s.last_sequence), '{}')
+  FROM journal_source s WHERE s.tenant_id = h.tenant_id) FROM journal_head h WHERE h.tenant_id = %s"""
+_SIGNED = "SELECT payload, signature FROM journal_signed_head WHERE tenant_id = %s ORDER BY head_index"
+_ENTRIES = """SELECT chain_index, appended_at, service, sequence, account_id::text, denied, break_glass, content, hash
+FROM journal_entry WHERE tenant_id = %s AND appended_at >= %s ORDER BY appended_at, chain_index"""
+_SUBJECTS = """SELECT beneficiary_id::text, appended_at, chain_index FROM journal_subject
+WHERE tenant_id = %s AND appended_at >= %s AND chain_index > %s AND chain_index <= %s"""
+_BEGINNING = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a verification found."""
+
+    #: Entries read.
+    entries: int
+    #: The end of the chain.
+    chain_index: int
+    #: The last number of each service in the chain.
+    sources: Mapping[str, int]
+    #: The last signed head that is kept outside the database.
+    anchor: Head | None
+    defects: tuple[Defect, ...]
+
+    @property
+    def valid(self) -> bool:
+        """True when nothing is wrong."""
+        return not self.defects
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """Signed heads that are what they say, by the place in the chain where they apply."""
+
+    on_chain: list[tuple[Head, str]]
+    anchor: Head | None
+
+
+def verify(
+    connection: Connection,
+    tenant_id: str,
+    key: Ed25519PublicKey,
+    folder: Path | None,
+    *,
+    at_most: int | None = None,
+) -> Report:
+    """Verifies the chain of one association.
+
+    `connection` is in a transaction that may read the association's rows. `folder` holds the heads outside the database;
+    None: they are not looked at. With `at_most`, a longer chain is read from a signed head on, so that about so many
+    entries are read: what lies before it is vouched for by that head alone.
+    """
+    # The head first: whatever it covers was committed with it, so entries appended meanwhile are not missed later.
+    row = connection.execute(_HEAD, (tenant_id,)).fetchone()
+    end, end_hash, end_sources = row or (0, genesis(tenant_id), {})
+    check = ChainCheck(0, genesis(tenant_id), {}, secrets.token_bytes(32))
+    heads = _heads(connection, tenant_id, key, folder, check)
+    since = _start(heads, check, end, at_most)
+    first = check.chain_index
+    _walk(connection, tenant_id, check, heads, end, since)
+    _compare_subjects(connection, tenant_id, check, first, since)
+    if check.chain_index < end:
+        check.defect("MISSING_TAIL", check.chain_index + 1, f"the chain ends here, its head says {end}")
+    elif check.hash != bytes(end_hash) or check.sources != end_sources:
+        check.defect("HEAD_MISMATCH", end, "the head of the chain is not its last entry")
+    return Report(check.entries, check.chain_index, check.sources, heads.anchor, tuple(check.defects))
+
+
+def compare_counters(report: Report, counters: Mapping[str, tuple[int, int]]) -> list[Defect]:
+    """Compares a chain with the counters of the services: service → (numbers given, numbers acknowledged).
+
+    The counters must have been read before the chain, and what was under way must have had the time to arrive.
+    """
+    defects = []
+    for service, (given, acknowledged) in sorted(counters.items()):
+        present = report.sources.get(service, 0)
+        if present < acknowledged:
+            detail = f"{service} handed over {acknowledged} entries, the chain has {present}"
+            defects.append(Defect("MISSING_TAIL", report.chain_index + 1, detail))
+        elif present > given:
+            detail = f"the chain has {present} entries of {service}, which has given {given} numbers"
+            defects.append(Defect("SEQUENCE_AHEAD", report.chain_index, detail))
+    return defects
+
+
+def _walk(connection: Connection, tenant_id: str, check: ChainCheck, heads: _Heads, end: int, since: datetime) -> None:
+    waiting = [item for item in heads.on_chain if item[0].chain_index >= check.chain_index]
+    for stored, month in _stored(connection, tenant_id, check, since):
+        if stored.chain_index > end:
+            break
+        check.entry(stored, month)
+        while waiting and waiting[0][0].chain_index <= check.chain_index:
+            head, where = waiting.pop(0)
+            if head.chain_index == check.chain_index:
+                check.head(head, where)
+    for head, where in waiting:
+        if head.chain_index > end:
+            check.defect(
+                "MISSING_TAIL",
+                check.chain_index + 1,
+                f"{where}: head {head.head_index} was signed over entry {head.chain_index}, the chain ends before it",
+            )
+
+
+def _stored(connection: Connection, tenant_id: str, check: ChainCheck, since: datetime) -> Iterator[tuple[Stored, str]]:
+    with connection.cursor(name="journal_verify") as cursor:
+        cursor.itersize = CHUNK
+        cursor.execute(_ENTRIES, (tenant_id, since))
+        for chain_index, at, service, sequence, account_id, denied, glass, content, value in cursor:
+            if chain_index <= check.chain_index and at == since:
+                continue  # before the signed head from which the reading starts
+            entry = journal_pb2.JournalEntry()
+            try:
+                entry.ParseFromString(content)
+            except DecodeError:
+                check.defect("UNREADABLE", chain_index, "the content cannot be read")
+            said = (entry.sequence, entry.account_id or None, is_denied(entry), entry.break_glass)
+            yield (
+                Stored(
+                    chain_index=chain_index,
+                    appended_us=micros(at),
+                    service=service,
+                    sequence=sequence,
+                    content=content,
+                    hash=value,
+                    columns=(sequence, account_id, denied, glass),
+                    said=said,
+                    subjects=subjects_of(entry),
+                ),
+                _month(at),
+            )
+
+
+def _compare_subjects(connection: Connection, tenant_id: str, check: ChainCheck, first: int, since: datetime) -> None:
+    found: dict[str, int] = {}
+    with connection.cursor(name="journal_verify_subjects") as cursor:
+        cursor.itersize = CHUNK
+        cursor.execute(_SUBJECTS, (tenant_id, since, first, check.chain_index))
+        for beneficiary_id, at, chain_index in cursor:
+            check.subject(found, _month(at), beneficiary_id, chain_index)
+    for month in sorted(found.keys() | check.subjects.keys()):
+        if found.get(month, 0) != check.subjects.get(month, 0):
+            check.defect("SUBJECT_MISMATCH", 0, f"{month}: who was seen by whom differs from what was appended")
+
+
+def _heads(
+    connection: Connection, tenant_id: str, key: Ed25519PublicKey, folder: Path | None, check: ChainCheck
+) -> _Heads:
+    stored = [SignedHead(row[0], bytes(row[1])) for row in connection.execute(_SIGNED, (tenant_id,))]
+    from_database = _checked(stored, tenant_id, key, check, "database")
+    if folder is None:
+        return _Heads([(head, "database") for head in from_database], None)
+    exported = read_file(folder, tenant_id)
+    from_file = _checked(exported, tenant_id, key, check, "file")
+    for number, (inside, outside) in enumerate(zip(stored, exported, strict=False), start=1):
+        if inside != outside:
+            check.defect("HEAD_MISMATCH", 0, f"head {number} differs between the database and the file")
+    if len(exported) > len(stored):
+        check.defect("HEAD_MISSING", 0, f"the file has {len(exported)} heads, the database {len(stored)}")
+    elif len(stored) > len(exported) + 1:
+        # One may be on its way: it is written to the file right after the commit.
+        check.defect("HEAD_MISSING", 0, f"the database has {len(stored)} heads, the file {len(exported)}")
+    both = [(head, "database") for head in from_database] + [(head, "file") for head in from_file]
+    both.sort(key=lambda item: item[0].chain_index)
+    return _Heads(both, from_file[-1] if from_file else None)
+
+
+def _checked(
+    signed: Sequence[SignedHead], tenant_id: str, key: Ed25519PublicKey, check: ChainCheck, where: str
+) -> list[Head]:
+    """The heads whose signature holds, in order; defects for the others and for breaks between them."""
+    heads: list[Head] = []
+    previous = ""
+    for number, each in enumerate(signed, start=1):
+        try:
+            head = Head.parse(each.payload)
+        except ValueError:
+            head = None
+        if head is None or head.tenant_id != tenant_id or not is_signed(each, key):
+            check.defect(
+                "BAD_SIGNATURE", head.chain_index if head else 0, f"{where}: head {number} is not signed by the key"
+            )
+        else:
+            heads.append(head)
+            if head.head_index != number or head.previous != previous:
+                check.defect(
+                    "HEAD_MISSING", head.chain_index, f"{where}: head {number} does not follow the one before it"
+                )
+        previous = digest(each.payload)
+    return heads
+
+
+def _start(heads: _Heads, check: ChainCheck, end: int, at_most: int | None) -> datetime:
+    """Sets the check to where the reading starts, and returns the instant of that entry."""
+    if at_most is None or end <= at_most:
+        return _BEGINNING
+    candidates = [head for head, _ in heads.on_chain if head.chain_index >= end - at_most] or [
+        head for head, _ in heads.on_chain[-1:]
+    ]
+    if not candidates:
+        return _BEGINNING
+    check.chain_index, check.hash = candidates[0].chain_index, bytes.fromhex(candidates[0].hash)
+    check.sources = dict(candidates[0].sources)
+    return from_micros(candidates[0].appended_us)
+
+
+def _month(at: datetime) -> str:
+    return f"{at.year:04}-{at.month:02}"
