@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import subprocess
 import sys
 import time
@@ -12,12 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
+import httpx
 from dui_ops import probes
+from dui_ops.login import LoginError
 from dui_ops.stack import StackError, State, load, save
 from dui_ops.supervision import Supervisor
 
 from dui_local import credentials, keycloak, launch, ports, postgres, programs, realm, supervision
+from dui_local import seed as demo
 from dui_local import state as states
+from dui_local.api import ApiError
 from dui_local.layout import Layout
 from dui_local.services import SERVICES
 
@@ -60,6 +64,8 @@ def up(
             state = _begin(layout, chosen, progress, tied=tied)
         elif state["ports"] != dict(chosen):
             raise StackError("the stack runs with other ports: `make down` first")
+        else:
+            progress("already running (`make down` first to take changed code into use)")
         _infrastructure(layout, state, progress, infra=infra)
         if not infra:
             _platform(state, progress)
@@ -83,15 +89,18 @@ def down(layout: Layout, progress: Progress) -> bool:
     return True
 
 
-def seed(state: State, progress: Callable[[str], None]) -> bool:
-    """Loads the demo data, where that part is installed. Returns whether it is."""
-    if importlib.util.find_spec("dui_local.seed") is None:
-        return False
-    module = importlib.import_module("dui_local.seed")
+def seed(state: State, progress: Callable[[str], None]) -> None:
+    """Loads the demo data, unless it is there.
+
+    Raises:
+        StackError: a request was refused; running `seed` again goes on where it can.
+    """
     progress("demo data")
-    module.seed(state)
+    try:
+        demo.seed(state)
+    except (ApiError, LoginError, httpx.HTTPError, grpc.RpcError) as error:
+        raise StackError(f"the demo data could not be loaded ({error}): try `python -m dui_local seed`") from error
     save(state)
-    return True
 
 
 def log_tail(path: Path, lines: int = 15) -> str:
