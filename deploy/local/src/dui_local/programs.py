@@ -74,7 +74,6 @@ def service_env(layout: Layout, state: State, secrets: Mapping[str, str], name: 
         | _platform_env(state)
         | _inherited()
         | {
-            "DUI_SERVICE_NAME": name,
             "DUI_DATABASE_URL": database["app_url"],
             "DUI_DATABASE_RELAY_URL": database["relay_url"],
             "DUI_NATS_URL": service["nats_url"],
@@ -104,7 +103,6 @@ def gateway_env(layout: Layout, state: State) -> dict[str, str]:
         _platform_env(state)
         | _inherited()
         | {
-            "DUI_SERVICE_NAME": "gateway",
             "DUI_GATEWAY_LISTEN": f"127.0.0.1:{ports['gateway']}",
             "DUI_CACHE_DIR": _cache(layout, "gateway"),
         }
