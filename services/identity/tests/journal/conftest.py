@@ -1,0 +1,105 @@
+"""The journal on a real PostgreSQL, with its tables only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from dui.journal.v1 import journal_pb2
+from dui_identity.journal import chain, heads, schema
+from dui_identity.journal.chain import append
+from dui_identity.journal.verify import Report, verify
+from dui_kit import schema as kit_schema
+from dui_kit import testing
+from dui_kit.database import make_engine, raw, tenant_session
+from dui_kit.ids import new_id
+from dui_kit.outbox import Outbox
+from dui_kit.worker import ConsumerCall, Event
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+
+
+@dataclass
+class Journal:
+    """The journal of identity, appended to and verified as the app role, tampered with as the superuser."""
+
+    urls: testing.Database
+    engine: Engine
+    key_file: Path
+    folder: Path
+    numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def admin(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.urls.admin_url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def batch(
+        self, tenant_id: str, count: int, *, service: str = "records", first: int | None = None, **entry: Any
+    ) -> journal_pb2.JournalBatch:
+        """The next entries of a service, or those from `first` on."""
+        start = first or self.numbers.get((tenant_id, service), 0) + 1
+        batch = journal_pb2.JournalBatch(service=service, tenant_id=tenant_id)
+        for sequence in range(start, start + count):
+            made = batch.entries.add(sequence=sequence, entry_id=new_id(), subject="s", operation="a/B", **entry)
+            made.occurred_at.GetCurrentTime()
+        if first is None:
+            self.numbers[tenant_id, service] = start + count - 1
+        return batch
+
+    def append(self, batch: journal_pb2.JournalBatch, now: datetime | None = None) -> None:
+        """What the consumer does with a message."""
+        with tenant_session(self.engine, batch.tenant_id) as session:
+            call = ConsumerCall(session, batch.tenant_id, now or datetime.now(UTC), Outbox("identity", batch.tenant_id))
+            append(call, Event(new_id(), batch.tenant_id, "dui.journal.v1.JournalBatch", batch))
+
+    def sign(self, tenant_id: str) -> None:
+        """What the job does for one association."""
+        key = heads.SigningKey(self.key_file)
+        with tenant_session(self.engine, tenant_id) as session:
+            heads.sign_head(raw(session), tenant_id, key)
+        with tenant_session(self.engine, tenant_id) as session:
+            heads.export(raw(session), tenant_id, self.folder)
+
+    def verify(self, tenant_id: str, **more: Any) -> Report:
+        """The verification, as the app role."""
+        with tenant_session(self.engine, tenant_id) as session:
+            return verify(raw(session), tenant_id, heads.public_key(self.key_file), self.folder, **more)
+
+    def codes(self, tenant_id: str, **more: Any) -> set[str]:
+        """The codes of what is wrong."""
+        return {defect.code for defect in self.verify(tenant_id, **more).defects}
+
+
+@pytest.fixture(scope="session")
+def journal_database() -> Iterator[testing.Database]:
+    with testing.postgres_server() as url:
+        urls = testing.create_database(url, "identity")
+        engine = create_engine(make_url(urls.owner_url).set(drivername="postgresql+psycopg"))
+        with engine.begin() as connection:
+            op = Operations(MigrationContext.configure(connection))
+            kit_schema.create_kit_tables(op)
+            schema.create_journal_tables(op)
+        engine.dispose()
+        yield urls
+
+
+@pytest.fixture
+def journal(journal_database: testing.Database, tmp_path: Path) -> Iterator[Journal]:
+    key_file = tmp_path / "key.pem"
+    key_file.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    folder = tmp_path / "heads"
+    folder.mkdir()
+    chain.forget_partitions()
+    engine = make_engine(journal_database.app_url, pool_size=6, name="test")
+    yield Journal(journal_database, engine, key_file, folder)
+    engine.dispose()

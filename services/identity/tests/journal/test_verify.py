@@ -1,0 +1,233 @@
+"""What somebody with all rights on the database can do to the journal is found out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from dui.journal.v1 import journal_pb2
+from dui_identity.journal import heads
+from dui_identity.journal.rules import Defect, Head, digest, link
+from dui_identity.journal.verify import Report, compare_counters
+from dui_kit.ids import new_id
+from dui_kit.times import micros
+
+
+@pytest.fixture
+def tenant(journal: Any) -> str:
+    """An association with twelve entries, the last signed head over the ninth."""
+    tenant_id = new_id()
+    for _ in range(3):
+        journal.append(journal.batch(tenant_id, 3, beneficiary_id=new_id(), account_id=new_id()))
+        journal.sign(tenant_id)
+    journal.append(journal.batch(tenant_id, 3, beneficiary_id=new_id(), seen_beneficiary_ids=[new_id(), new_id()]))
+    assert journal.verify(tenant_id).valid
+    return tenant_id
+
+
+def rechain(journal: Any, tenant_id: str, since: int) -> None:
+    """Gives valid hashes to every entry from `since` on, and to the head: what a forger with all rights would do."""
+    rows = journal.admin(
+        "SELECT chain_index, appended_at, service, content, hash FROM journal_entry WHERE tenant_id = %s "
+        "ORDER BY chain_index",
+        (tenant_id,),
+    )
+    previous = next(bytes(row[4]) for row in rows if row[0] == since - 1)
+    for chain_index, at, service, content, _ in rows:
+        if chain_index >= since:
+            previous = link(previous, chain_index, micros(at), service, bytes(content))
+            journal.admin(
+                "UPDATE journal_entry SET hash = %s WHERE tenant_id = %s AND chain_index = %s",
+                (previous, tenant_id, chain_index),
+            )
+    journal.admin("UPDATE journal_head SET hash = %s WHERE tenant_id = %s", (previous, tenant_id))
+
+
+def forge(journal: Any, tenant_id: str, chain_index: int) -> None:
+    """Makes one entry say that somebody else did it."""
+    [(content,)] = journal.admin(
+        "SELECT content FROM journal_entry WHERE tenant_id = %s AND chain_index = %s", (tenant_id, chain_index)
+    )
+    entry = journal_pb2.JournalEntry.FromString(bytes(content))
+    entry.account_id = new_id()
+    journal.admin(
+        "UPDATE journal_entry SET content = %s, account_id = %s WHERE tenant_id = %s AND chain_index = %s",
+        (entry.SerializeToString(deterministic=True), entry.account_id, tenant_id, chain_index),
+    )
+
+
+def cut_tail(journal: Any, tenant_id: str, kept: int) -> None:
+    """Removes the end of the chain and sets head and numbers back, without a trace in the database."""
+    journal.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index > %s", (tenant_id, kept))
+    journal.admin("DELETE FROM journal_subject WHERE tenant_id = %s AND chain_index > %s", (tenant_id, kept))
+    journal.admin(
+        "UPDATE journal_head h SET chain_index = e.chain_index, hash = e.hash FROM journal_entry e "
+        "WHERE h.tenant_id = %s AND e.tenant_id = h.tenant_id AND e.chain_index = %s",
+        (tenant_id, kept),
+    )
+    journal.admin("UPDATE journal_source SET last_sequence = %s WHERE tenant_id = %s", (kept, tenant_id))
+
+
+def test_an_edited_entry_is_found(journal: Any, tenant: str) -> None:
+    forge(journal, tenant, 5)
+    [defect] = journal.verify(tenant).defects
+    assert (defect.code, defect.chain_index) == ("HASH_MISMATCH", 5)
+
+
+def test_an_edited_column_is_found(journal: Any, tenant: str) -> None:
+    journal.admin(
+        "UPDATE journal_entry SET account_id = %s WHERE tenant_id = %s AND chain_index = 2", (new_id(), tenant)
+    )
+    [defect] = journal.verify(tenant).defects
+    assert (defect.code, defect.chain_index) == ("COLUMN_MISMATCH", 2)
+
+
+def test_an_edited_instant_is_found(journal: Any, tenant: str) -> None:
+    journal.admin(
+        "UPDATE journal_entry SET appended_at = appended_at + interval '1 microsecond' "
+        "WHERE tenant_id = %s AND chain_index = 3",
+        (tenant,),
+    )
+    assert "HASH_MISMATCH" in journal.codes(tenant)
+
+
+def test_a_hidden_viewer_is_found(journal: Any, tenant: str) -> None:
+    journal.admin("DELETE FROM journal_subject WHERE tenant_id = %s AND chain_index = 11", (tenant,))
+    assert journal.codes(tenant) == {"SUBJECT_MISMATCH"}
+
+
+def test_an_invented_viewer_is_found(journal: Any, tenant: str) -> None:
+    journal.admin(
+        "INSERT INTO journal_subject SELECT tenant_id, %s, appended_at, chain_index FROM journal_entry "
+        "WHERE tenant_id = %s AND chain_index = 4",
+        (new_id(), tenant),
+    )
+    assert journal.codes(tenant) == {"SUBJECT_MISMATCH"}
+
+
+def test_a_removed_middle_is_found(journal: Any, tenant: str) -> None:
+    journal.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index = 6", (tenant,))
+    assert {"MISSING_ENTRY", "SEQUENCE_GAP", "SUBJECT_MISMATCH"} == journal.codes(tenant)
+
+
+def test_a_removed_last_entry_is_found(journal: Any, tenant: str) -> None:
+    journal.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index = 12", (tenant,))
+    assert "MISSING_TAIL" in journal.codes(tenant)
+
+
+def test_a_tail_removed_with_its_head_is_found_by_the_signed_heads(journal: Any, tenant: str) -> None:
+    cut_tail(journal, tenant, 8)
+    assert journal.codes(tenant) == {"MISSING_TAIL"}
+    # Also when the signed heads of the database are removed with it: the file has them.
+    journal.admin("DELETE FROM journal_signed_head WHERE tenant_id = %s AND chain_index > 8", (tenant,))
+    assert journal.codes(tenant) == {"MISSING_TAIL", "HEAD_MISSING"}
+
+
+def test_a_tail_removed_after_the_last_signed_head_is_found_by_the_counters_of_the_services(
+    journal: Any, tenant: str
+) -> None:
+    cut_tail(journal, tenant, 10)
+    report = journal.verify(tenant)
+    # This is the window that the documentation states: between two signed heads only the services can tell.
+    assert report.valid
+    assert compare_counters(report, {"records": (12, 12)}) == [
+        Defect("MISSING_TAIL", 11, "records handed over 12 entries, the chain has 10")
+    ]
+    assert compare_counters(report, {"records": (12, 10)}) == []
+    assert [each.code for each in compare_counters(report, {"records": (9, 9)})] == ["SEQUENCE_AHEAD"]
+
+
+def test_a_dropped_month_is_found(journal: Any) -> None:
+    tenant_id = new_id()
+    now = datetime.now(UTC)
+    for days in (100, 65, 0):
+        journal.append(journal.batch(tenant_id, 4, beneficiary_id=new_id()), now - timedelta(days=days))
+        journal.sign(tenant_id)
+    assert journal.verify(tenant_id).valid
+    month = now - timedelta(days=65)
+    name = f"{month:%Y_%m}"
+    journal.admin(f"ALTER TABLE journal_entry DETACH PARTITION journal_entry_{name}")
+    try:
+        assert {"MISSING_ENTRY", "SEQUENCE_GAP", "SUBJECT_MISMATCH"} == journal.codes(tenant_id)
+        journal.admin(f"ALTER TABLE journal_subject DETACH PARTITION journal_subject_{name}")
+        # Entries that are not there ask for no index of persons.
+        assert {"MISSING_ENTRY", "SEQUENCE_GAP"} == journal.codes(tenant_id)
+    finally:
+        for table in ("journal_entry", "journal_subject"):
+            journal.admin(f"DROP TABLE {table}_{name}")
+        journal.admin("SELECT journal_create_partitions(%s)", (month.date(),))
+
+
+def test_a_stretch_rewritten_with_valid_hashes_is_found(journal: Any, tenant: str) -> None:
+    forge(journal, tenant, 5)
+    rechain(journal, tenant, 5)
+    assert journal.codes(tenant) == {"HEAD_MISMATCH"}
+    # Also when the signed heads of the database are taken away: those of the file no longer lie on the chain.
+    journal.admin("DELETE FROM journal_signed_head WHERE tenant_id = %s", (tenant,))
+    assert journal.codes(tenant) == {"HEAD_MISMATCH", "HEAD_MISSING"}
+
+
+def test_a_head_signed_by_another_key_is_found(journal: Any, tenant: str) -> None:
+    forge(journal, tenant, 5)
+    rechain(journal, tenant, 5)
+    lines = []
+    previous = ""
+    for number, signed in enumerate(heads.read_file(journal.folder, tenant), start=1):
+        head = Head.parse(signed.payload)
+        [(value,)] = journal.admin(
+            "SELECT hash FROM journal_entry WHERE tenant_id = %s AND chain_index = %s", (tenant, head.chain_index)
+        )
+        forged = Head(
+            tenant_id=head.tenant_id,
+            head_index=number,
+            chain_index=head.chain_index,
+            hash=bytes(value).hex(),
+            appended_us=head.appended_us,
+            sources=head.sources,
+            signed_at=head.signed_at,
+            previous=previous,
+            key_id=head.key_id,
+        ).payload()
+        previous = digest(forged)
+        journal.admin(
+            "UPDATE journal_signed_head SET payload = %s WHERE tenant_id = %s AND head_index = %s",
+            (forged, tenant, number),
+        )
+        lines.append(f"{signed.signature.hex()} {forged}\n")
+    heads.heads_file(journal.folder, tenant).write_text("".join(lines))
+    # The first head lies before the forged entry, and is still what was signed.
+    assert journal.codes(tenant) == {"BAD_SIGNATURE"}
+
+
+def test_a_file_of_heads_that_was_shortened_is_found(journal: Any, tenant: str) -> None:
+    path = heads.heads_file(journal.folder, tenant)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:1]))
+    assert journal.codes(tenant) == {"HEAD_MISSING"}
+    path.write_text("".join([lines[0], lines[2]]))
+    assert journal.codes(tenant) == {"HEAD_MISSING", "HEAD_MISMATCH"}
+    path.write_text("not a head\n" + "".join(lines))
+    assert "BAD_SIGNATURE" in journal.codes(tenant)
+
+
+def test_an_entry_appended_by_hand_is_found(journal: Any, tenant: str) -> None:
+    journal.admin(
+        "INSERT INTO journal_entry SELECT tenant_id, appended_at, 13, service, 13, account_id, denied, break_glass, "
+        "content, hash FROM journal_entry WHERE tenant_id = %s AND chain_index = 12",
+        (tenant,),
+    )
+    journal.admin("UPDATE journal_head SET chain_index = 13 WHERE tenant_id = %s", (tenant,))
+    assert {"HASH_MISMATCH", "COLUMN_MISMATCH", "HEAD_MISMATCH"} <= journal.codes(tenant)
+
+
+def test_a_long_chain_may_be_read_from_a_signed_head_on(journal: Any, tenant: str) -> None:
+    report: Report = journal.verify(tenant, at_most=6)
+    assert report.valid
+    assert report.entries == 6
+    assert report.anchor is not None
+    assert report.anchor.chain_index == 9
+    forge(journal, tenant, 8)
+    assert journal.codes(tenant, at_most=6) == {"HASH_MISMATCH"}
+    assert journal.codes(tenant, at_most=4) == set()
+    assert journal.codes(tenant) == {"HASH_MISMATCH"}

@@ -1,0 +1,110 @@
+"""Rules of provisioning: first passwords, delays, and what becomes of a user."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from dui.identity.v1 import staff_pb2
+from dui_identity.provisioning import rules
+from dui_identity.provisioning.rules import Elsewhere, Found, PasswordLost, Problem, UserEnd
+from dui_identity.staff.rules import Status
+from hypothesis import given
+from hypothesis import strategies as st
+
+KEY = rules.password_key(b"k" * 32)
+
+
+class TestFirstPasswords:
+    @given(random=st.binary(min_size=16, max_size=16))
+    def test_the_call_and_the_task_compute_the_same_one(self, random: bytes) -> None:
+        nonce = rules.new_nonce(random, KEY)
+        password = rules.first_password(nonce, KEY, login="marie.dupont")
+        assert password == rules.first_password(nonce, KEY, login="marie.dupont")
+        assert re.fullmatch(r"(?:[a-zA-Z2-9]{4}-){3}[a-zA-Z2-9]{4}", password)
+        assert not set(password) & set("ilo01IO")
+
+    def test_what_the_database_keeps_is_not_enough_to_know_it(self) -> None:
+        nonce = rules.new_nonce(bytes(16), KEY)
+        other = rules.password_key(b"x" * 32)
+        with pytest.raises(PasswordLost):
+            rules.first_password(nonce, other, login="marie")
+
+    def test_a_changed_nonce_is_noticed(self) -> None:
+        nonce = rules.new_nonce(bytes(16), KEY)
+        with pytest.raises(PasswordLost):
+            rules.first_password(b"\x01" + nonce[1:], KEY, login="marie")
+
+    def test_two_nonces_give_two_passwords(self) -> None:
+        found = {rules.first_password(rules.new_nonce(bytes([n]) * 16, KEY), KEY, login="marie") for n in range(100)}
+        assert len(found) == 100
+
+    def test_it_never_holds_the_login(self) -> None:
+        nonce = rules.new_nonce(bytes(16), KEY)
+        login = rules.first_password(nonce, KEY, login="marie").replace("-", "")[:3].lower()
+        assert login not in rules.first_password(nonce, KEY, login=login).lower()
+
+    def test_a_nonce_takes_16_random_bytes(self) -> None:
+        with pytest.raises(ValueError, match="16"):
+            rules.new_nonce(b"short", KEY)
+
+
+class TestTryingAgain:
+    def test_an_outage_is_looked_at_within_a_minute_for_as_long_as_it_takes(self) -> None:
+        delays = [rules.retry_delay(Problem.PROVIDER_UNAVAILABLE, attempts) for attempts in (1, 2, 3, 7, 1000)]
+        assert delays == [timedelta(seconds=seconds) for seconds in (1, 2, 4, 60, 60)]
+
+    def test_what_a_person_must_settle_is_looked_at_every_ten_minutes(self) -> None:
+        assert rules.retry_delay(Problem.LOGIN_TAKEN, 30) == timedelta(minutes=10)
+
+    def test_problems_are_numbered_as_in_the_contract(self) -> None:
+        names = {
+            name.removeprefix("PROVISIONING_PROBLEM_"): number
+            for name, number in staff_pb2.ProvisioningProblem.items()
+            if number
+        }
+        assert {problem.name: problem.value for problem in Problem if problem} == names
+
+
+class TestWhatBecomesOfAUser:
+    @pytest.mark.parametrize(
+        ("status", "elsewhere", "member", "end"),
+        [
+            (Status.PROVISIONING, Elsewhere.NOTHING, True, None),
+            (Status.ACTIVE, Elsewhere.ACTIVE, True, None),
+            (Status.SUSPENDED, Elsewhere.NOTHING, False, UserEnd.DISABLE),
+            (Status.SUSPENDED, Elsewhere.DORMANT, False, UserEnd.DISABLE),
+            (Status.SUSPENDED, Elsewhere.ACTIVE, False, UserEnd.KEEP),
+            (Status.ENDED, Elsewhere.NOTHING, False, UserEnd.DELETE),
+            (Status.ENDED, Elsewhere.DORMANT, False, UserEnd.DISABLE),
+            (Status.ENDED, Elsewhere.ACTIVE, False, UserEnd.KEEP),
+        ],
+    )
+    def test_one_association_never_takes_away_what_another_relies_on(
+        self, status: Status, elsewhere: Elsewhere, member: bool, end: UserEnd | None
+    ) -> None:
+        plan = rules.wanted(status, elsewhere, lock_out=True)
+        assert (plan.member, plan.end) == (member, end)
+        assert plan.exclusive is (elsewhere is Elsewhere.NOTHING)
+        assert plan.log_out is (elsewhere is not Elsewhere.ACTIVE)
+        assert rules.wanted(status, elsewhere, lock_out=False).log_out is False
+
+
+class TestAUserWhoIsThereAlready:
+    MARIE = Found("id", "marie", "marie@example.org", email_verified=True, account_ids=frozenset({"elsewhere"}))
+
+    def test_an_attempt_cut_short_is_taken_up(self) -> None:
+        found = Found("id", "marie", "", email_verified=False, account_ids=frozenset({"mine"}))
+        assert rules.adopt(found, account_id="mine", email=None) is Problem.NONE
+
+    def test_the_same_confirmed_address_is_the_same_person(self) -> None:
+        assert rules.adopt(self.MARIE, account_id="mine", email="Marie@example.org") is Problem.NONE
+
+    def test_an_address_that_its_holder_has_not_confirmed_proves_nothing(self) -> None:
+        found = Found("id", "marie", "marie@example.org", email_verified=False, account_ids=frozenset())
+        assert rules.adopt(found, account_id="mine", email="marie@example.org") is Problem.EMAIL_UNCONFIRMED
+
+    @pytest.mark.parametrize("email", [None, "other@example.org"])
+    def test_the_same_login_proves_nothing(self, email: str | None) -> None:
+        assert rules.adopt(self.MARIE, account_id="mine", email=email) is Problem.LOGIN_TAKEN
