@@ -48,8 +48,10 @@ class Association:
         """Does to an account what provisioning does when the identity provider answers; its subject."""
         return provision(self.harness, self.tenant_id, account_id, subject)
 
-    def person(self, profession: Any, *, email: str | None = None, facility_id: str | None = None) -> tuple[str, str]:
-        """A professional with an active account and an assignment: account id and subject."""
+    def person(
+        self, profession: Any, *, email: str | None = None, facility_id: str | None = None, by: str = ""
+    ) -> tuple[str, str]:
+        """A professional with an active account and an assignment, made by an administrator: account id and subject."""
         number = next(_numbers)
         professional = self.call(
             "ProfessionalService/CreateProfessional",
@@ -58,12 +60,14 @@ class Association:
                     family_name=f"Martin{number}", given_name="Camille", profession=profession, email=email
                 )
             ),
+            as_=by,
         ).professional
         account = self.call(
             "AccountService/CreateAccount",
             staff_pb2.CreateAccountRequest(
                 account=staff_pb2.Account(professional_id=professional.professional_id, login=f"login-{number}")
             ),
+            as_=by,
         ).account
         self.call(
             "AssignmentService/CreateAssignment",
@@ -71,6 +75,7 @@ class Association:
                 account_id=account.account_id,
                 assignment=staff_pb2.Assignment(profession=profession, facility_id=facility_id),
             ),
+            as_=by,
         )
         return account.account_id, self.set_up(account.account_id, f"subject-{number}")
 
