@@ -102,6 +102,7 @@ def make_store(postgres_url: str, nats_server: Nats) -> Callable[[str], Store]:
         engine = create_engine(make_url(urls.owner_url).set(drivername="postgresql+psycopg"))
         with engine.begin() as connection:
             op = Operations(MigrationContext.configure(connection))
+            op.execute("CREATE TABLE alembic_version (version_num varchar(32))")
             schema.create_kit_tables(op)
             op.execute(
                 "CREATE TABLE effect (place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant_id uuid NOT NULL, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dui.identity.v1 import access_pb2, organisation_pb2, staff_pb2
+from dui.identity.v1 import access_pb2, journal_pb2, organisation_pb2, staff_pb2
 from dui_kit.errors import Refusal
 from dui_kit.service import Service
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -10,6 +10,9 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from dui_identity.accounts.servicer import AccountServicer
 from dui_identity.break_glass.servicer import BreakGlassServicer
 from dui_identity.facts.servicer import AccessFactServicer
+from dui_identity.journal.chain import JOURNAL_CONSUMER
+from dui_identity.journal.heads import heads_job
+from dui_identity.journal.servicer import JournalServicer
 from dui_identity.organisation import rules as organisation
 from dui_identity.organisation.servicer import AssociationServicer, FacilityServicer, UnitServicer
 from dui_identity.policy import release
@@ -61,10 +64,19 @@ def build(settings: IdentitySettings | None = None) -> Service:
             (_service(access_pb2.DESCRIPTOR, "PolicyService"), PolicyServicer()),
             (_service(access_pb2.DESCRIPTOR, "BreakGlassService"), BreakGlassServicer()),
             (_service(access_pb2.DESCRIPTOR, "AccessFactService"), AccessFactServicer()),
+            (
+                _service(journal_pb2.DESCRIPTOR, "JournalService"),
+                JournalServicer(settings.audit_signing_key_file, settings.audit_heads_dir),
+            ),
         ],
         constraints=CONSTRAINTS,
         migrations="dui_identity.migrations",
-        jobs=[*([provisioner.job()] if settings.keycloak_url else []), release.JOB],
+        consumers=[JOURNAL_CONSUMER],
+        jobs=[
+            *([provisioner.job()] if settings.keycloak_url else []),
+            release.JOB,
+            heads_job(settings.audit_signing_key_file, settings.audit_heads_dir, settings.audit_export_seconds),
+        ],
         heartbeat=True,
     )
 

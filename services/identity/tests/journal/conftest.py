@@ -1,4 +1,4 @@
-"""The journal on a real PostgreSQL, with its tables only."""
+"""The journal on a real PostgreSQL, as the migration makes it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from dui.journal.v1 import journal_pb2
-from dui_identity.journal import chain, heads, schema
+from dui_identity.journal import chain, heads
 from dui_identity.journal.chain import append
 from dui_identity.journal.verify import Report, verify
-from dui_kit import schema as kit_schema
-from dui_kit import testing
+from dui_kit import migrate, testing
 from dui_kit.database import make_engine, raw, tenant_session
 from dui_kit.ids import new_id
 from dui_kit.outbox import Outbox
 from dui_kit.worker import ConsumerCall, Event
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine
 
 
 @dataclass
@@ -84,12 +80,7 @@ class Journal:
 def journal_database() -> Iterator[testing.Database]:
     with testing.postgres_server() as url:
         urls = testing.create_database(url, "identity")
-        engine = create_engine(make_url(urls.owner_url).set(drivername="postgresql+psycopg"))
-        with engine.begin() as connection:
-            op = Operations(MigrationContext.configure(connection))
-            kit_schema.create_kit_tables(op)
-            schema.create_journal_tables(op)
-        engine.dispose()
+        migrate.upgrade("dui_identity.migrations", urls.owner_url)
         yield urls
 
 

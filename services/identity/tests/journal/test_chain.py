@@ -9,9 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 from dui_identity.journal import chain, heads
+from dui_identity.journal.tables import JournalEntry, JournalHead, JournalSignedHead, JournalSource, JournalSubject
 from dui_kit.database import raw, tenant_session
 from dui_kit.ids import new_id
 from dui_kit.worker import Hold, Reject
+from sqlalchemy import select
 
 
 def test_batches_of_several_services_become_one_chain(journal: Any) -> None:
@@ -53,10 +55,10 @@ def test_a_number_that_comes_back_as_another_entry_is_refused(journal: Any) -> N
     journal.append(journal.batch(tenant, 3))
     with pytest.raises(Reject, match="SEQUENCE_REUSED"):
         journal.append(journal.batch(tenant, 2, first=3))
+    nameless = journal.batch(tenant, 1)
+    nameless.service = ""
     with pytest.raises(Reject, match="WRONG_BATCH"):
-        other = journal.batch(tenant, 1)
-        other.service = ""
-        journal.append(other)
+        journal.append(nameless)
 
 
 def test_two_appenders_at_once_make_one_chain(journal: Any) -> None:
@@ -130,9 +132,9 @@ def test_an_association_sees_nothing_of_the_journal_of_another(journal: Any) -> 
         journal.append(journal.batch(tenant, 2, beneficiary_id=new_id()))
         journal.sign(tenant)
     with tenant_session(journal.engine, mine) as session:
-        for table in ("journal_entry", "journal_subject", "journal_head", "journal_source", "journal_signed_head"):
-            found = raw(session).execute(f"SELECT DISTINCT tenant_id::text FROM {table}".encode()).fetchall()
-            assert found == [(mine,)], table
+        for table in (JournalEntry, JournalSubject, JournalHead, JournalSource, JournalSignedHead):
+            found = session.execute(select(table.tenant_id).distinct()).scalars().all()
+            assert found == [mine], table.__tablename__
 
 
 def test_a_head_is_signed_only_when_the_chain_has_grown(journal: Any) -> None:

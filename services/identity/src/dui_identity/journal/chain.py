@@ -49,7 +49,7 @@ def append(call: ConsumerCall, event: Event) -> None:
         raise Reject("WRONG_BATCH")
     connection = raw(call.session)
     chain_index, head, head_at, last, last_entry_id = _lock(connection, call.tenant_id, batch.service, call.now)
-    entries = []
+    entries: list[journal_pb2.JournalEntry] = []
     for entry in batch.entries:
         if entry.sequence <= last:
             if entry.sequence == last and entry.entry_id != last_entry_id:
@@ -152,6 +152,12 @@ def _ensure_partitions(connection: Connection, at: datetime) -> None:
         # They were there already, so they stay whatever becomes of this transaction.
         with _ready_lock:
             _ready_months.add(month)
+
+
+def forget_partitions() -> None:
+    """Asks again for the partitions at the next batch: the database is another one, or was restored."""
+    with _ready_lock:
+        _ready_months.clear()
 
 
 #: Applying a batch twice changes nothing: its entries are known by their numbers.

@@ -7,6 +7,8 @@ from alembic import op
 from dui_kit.schema import create_kit_tables, protect, roles
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
+from dui_identity.journal.schema import create_journal_tables
+
 revision = "0001"
 down_revision = None
 
@@ -45,6 +47,7 @@ def upgrade() -> None:
     _break_glass()
     _provisioning()
     _functions()
+    create_journal_tables(op)
 
 
 def _organisation() -> None:
