@@ -1,0 +1,255 @@
+"""The journal as the data-protection officer reads it, through the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from dui.access.v1 import facts_pb2
+from dui.identity.v1 import journal_pb2 as pb
+from dui.identity.v1 import professions_pb2
+from dui.journal.v1 import journal_pb2
+from dui.options.v1 import options_pb2
+from dui_identity.journal import chain, heads, servicer
+from dui_identity.journal.servicer import JournalServicer
+from dui_identity.testing import Association, open_association
+from dui_kit.database import raw, tenant_session
+from dui_kit.ids import new_id
+from dui_kit.outbox import Outbox
+from dui_kit.testing import CallFailed, Harness
+from dui_kit.worker import ConsumerCall, Event
+
+READ = "dui.records.v1.BeneficiaryService/GetBeneficiary"
+
+
+class Reader:
+    """An association with a data-protection officer and entries in its journal."""
+
+    def __init__(self, harness: Harness) -> None:
+        chain.forget_partitions()
+        self.association: Association = open_association(harness)
+        self.officer_account, self.officer = self.association.person(professions_pb2.PROFESSION_DATA_PROTECTION_OFFICER)
+        self.sequence = 0
+        self.persons: list[str] = []
+        self.accounts: list[str] = []
+
+    def append(self, **entry: Any) -> str:
+        """One entry of records; its id."""
+        self.sequence += 1
+        batch = journal_pb2.JournalBatch(service="records", tenant_id=self.association.tenant_id)
+        entry = {"operation": READ, "outcome": journal_pb2.JOURNAL_OUTCOME_ALLOWED} | entry
+        made = batch.entries.add(sequence=self.sequence, entry_id=new_id(), **entry)
+        made.occurred_at.FromDatetime(datetime.now(UTC))
+        with tenant_session(self.association.harness.engine, self.association.tenant_id) as session:
+            call = ConsumerCall(session, batch.tenant_id, datetime.now(UTC), Outbox("identity", batch.tenant_id))
+            chain.append(call, Event(new_id(), batch.tenant_id, "dui.journal.v1.JournalBatch", batch))
+        return made.entry_id
+
+    def person(self, surviving_id: str | None = None) -> str:
+        """A person whom records knows."""
+        fact = facts_pb2.PersonChanged(beneficiary_id=new_id(), version=1, surviving_id=surviving_id)
+        self.association.harness.facts(self.association.tenant_id, [fact])
+        return fact.beneficiary_id
+
+    def entries(self, **request: Any) -> pb.ListJournalEntriesResponse:
+        reply: pb.ListJournalEntriesResponse = self.association.call(
+            "JournalService/ListJournalEntries", pb.ListJournalEntriesRequest(**request), as_=self.officer
+        )
+        return reply
+
+    def accesses(self, beneficiary_id: str, **request: Any) -> pb.ListRecordAccessesResponse:
+        reply: pb.ListRecordAccessesResponse = self.association.call(
+            "JournalService/ListRecordAccesses",
+            pb.ListRecordAccessesRequest(beneficiary_id=beneficiary_id, **request),
+            as_=self.officer,
+        )
+        return reply
+
+
+@pytest.fixture
+def reader(harness: Harness) -> Reader:
+    return Reader(harness)
+
+
+def test_the_journal_is_read_newest_first_with_the_names_of_the_staff(reader: Reader) -> None:
+    person = reader.person()
+    first = reader.append(
+        account_id=reader.officer_account,
+        beneficiary_id=person,
+        category=options_pb2.CATEGORY_MEDICAL,
+        action=options_pb2.ACTION_READ,
+        trace_id="0af7651916cd43dd8448eb211c80319c",
+    )
+    second = reader.append(subject="service")
+    entries = reader.entries().entries
+    assert [entry.entry_id for entry in entries] == [second, first]
+    assert [entry.chain_index for entry in entries] == [2, 1]
+    assert entries[1].professional_name.startswith("Camille Martin")
+    assert (entries[1].service, entries[1].operation, entries[1].beneficiary_id) == ("records", READ, person)
+    assert entries[1].category == options_pb2.CATEGORY_MEDICAL
+    assert not entries[0].HasField("professional_name")
+    assert not entries[0].HasField("account_id")
+
+
+def test_the_journal_is_filtered_and_paged(reader: Reader) -> None:
+    denied = [
+        reader.append(
+            outcome=journal_pb2.JOURNAL_OUTCOME_DENIED, reason="RIGHT_MISSING", account_id=reader.officer_account
+        )
+        for _ in range(5)
+    ]
+    glass = reader.append(break_glass=True)
+    mine = [reader.append(account_id=reader.officer_account) for _ in range(3)]
+    assert [entry.entry_id for entry in reader.entries(break_glass_only=True).entries] == [glass]
+    assert {entry.entry_id for entry in reader.entries(account_id=reader.officer_account).entries} == {*denied, *mine}
+    found: list[str] = []
+    token = ""
+    while True:
+        page = reader.entries(denied_only=True, page_size=2, page_token=token)
+        found += [entry.entry_id for entry in page.entries]
+        token = page.next_page_token
+        if not token:
+            break
+    assert found == denied[::-1]
+
+
+def test_who_saw_a_record_counts_lists_and_searches_and_merged_records(reader: Reader) -> None:
+    person = reader.person()
+    duplicate = reader.person(surviving_id=person)
+    stranger = reader.person()
+    direct = reader.append(beneficiary_id=person)
+    shown = reader.append(seen_beneficiary_ids=[stranger, person])
+    under_the_old_id = reader.append(beneficiary_id=duplicate)
+    both = reader.append(beneficiary_id=duplicate, seen_beneficiary_ids=[person, duplicate])
+    reader.append(beneficiary_id=stranger)
+    expected = [both, under_the_old_id, shown, direct]
+    assert [entry.entry_id for entry in reader.accesses(person).entries] == expected
+    assert [entry.entry_id for entry in reader.accesses(duplicate).entries] == expected
+    first = reader.accesses(person, page_size=3)
+    rest = reader.accesses(person, page_size=3, page_token=first.next_page_token)
+    assert [entry.entry_id for entry in [*first.entries, *rest.entries]] == expected
+    assert not rest.next_page_token
+
+
+def test_a_person_of_another_association_is_not_found(reader: Reader, harness: Harness) -> None:
+    elsewhere = Reader(harness).person()
+    for unknown in (elsewhere, new_id()):
+        with pytest.raises(CallFailed) as refused:
+            reader.accesses(unknown)
+        assert (refused.value.code, refused.value.field) == ("NOT_FOUND", "beneficiary_id")
+
+
+def test_the_journal_is_closed_to_those_without_the_right(reader: Reader) -> None:
+    _, nurse = reader.association.person(professions_pb2.PROFESSION_NURSE)
+    with pytest.raises(CallFailed) as refused:
+        reader.association.call("JournalService/ListJournalEntries", pb.ListJournalEntriesRequest(), as_=nurse)
+    assert refused.value.code == "PERMISSION_DENIED"
+
+
+@pytest.fixture
+def keys(tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The key and the folder of heads that the service under test is given."""
+    key_file, folder = tmp_path / "key.pem", tmp_path / "heads"
+    folder.mkdir()
+    key_file.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    for _, answering in harness.service.servicers:
+        if isinstance(answering, JournalServicer):
+            monkeypatch.setattr(answering, "_key_file", key_file)
+            monkeypatch.setattr(answering, "_heads_dir", folder)
+    return key_file, folder
+
+
+def test_verification_tells_what_is_anchored_and_what_is_wrong(reader: Reader, keys: tuple[Path, Path]) -> None:
+    key_file, folder = keys
+    tenant_id = reader.association.tenant_id
+    for _ in range(3):
+        reader.append()
+    with tenant_session(reader.association.harness.engine, tenant_id) as session:
+        heads.sign_head(raw(session), tenant_id, heads.SigningKey(key_file))
+    with tenant_session(reader.association.harness.engine, tenant_id) as session:
+        heads.export(raw(session), tenant_id, folder)
+    reader.append()
+
+    def verify() -> pb.VerifyJournalResponse:
+        reply: pb.VerifyJournalResponse = reader.association.call(
+            "JournalService/VerifyJournal", pb.VerifyJournalRequest(), as_=reader.officer
+        )
+        return reply
+
+    reply = verify()
+    assert (reply.valid, reply.entries, reply.anchored_index) == (True, 4, 3)
+    assert abs(reply.anchored_at.ToDatetime(UTC) - datetime.now(UTC)).total_seconds() < 60
+    reader.association.harness.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index = 2", (tenant_id,))
+    reply = verify()
+    assert not reply.valid
+    assert ("MISSING_ENTRY", 2) in {(defect.code, defect.chain_index) for defect in reply.defects}
+
+
+@pytest.fixture(scope="module")
+def long_journal(harness: Harness) -> Reader:
+    """20,000 entries about 400 persons by 20 accounts; one in fifty is a refusal or a broken glass."""
+    reader = Reader(harness)
+    tenant_id = reader.association.tenant_id
+    persons, accounts = [new_id() for _ in range(400)], [new_id() for _ in range(20)]
+    for start in range(0, 20_000, 1_000):
+        batch = journal_pb2.JournalBatch(service="records", tenant_id=tenant_id)
+        for number in range(start + 1, start + 1_001):
+            batch.entries.add(
+                sequence=number,
+                entry_id=new_id(),
+                account_id=accounts[number % 20],
+                beneficiary_id=persons[number % 400],
+                break_glass=number % 50 == 7,
+                outcome=journal_pb2.JOURNAL_OUTCOME_DENIED if number % 50 == 9 else journal_pb2.JOURNAL_OUTCOME_ALLOWED,
+            )
+        with tenant_session(harness.engine, tenant_id) as session:
+            call = ConsumerCall(session, tenant_id, datetime.now(UTC), Outbox("identity", tenant_id))
+            chain.append(call, Event(new_id(), tenant_id, "dui.journal.v1.JournalBatch", batch))
+    facts = [facts_pb2.PersonChanged(beneficiary_id=persons[0], version=1)]
+    harness.facts(tenant_id, facts)
+    harness.admin("ANALYZE journal_entry, journal_subject")
+    reader.sequence = 20_000
+    reader.persons, reader.accounts = persons, accounts
+    return reader
+
+
+@pytest.mark.parametrize("what", ["newest", "of an account", "refusals", "broken glass", "of a person"])
+def test_a_page_of_a_long_journal_reads_little_more_than_itself(long_journal: Reader, what: str) -> None:
+    """As the app role, under row-level security: an index in the order of the list, which stops at the page."""
+    filters = {
+        "newest": "",
+        "of an account": " AND e.account_id = %(account)s",
+        "refusals": " AND e.denied",
+        "broken glass": " AND e.break_glass",
+    }
+    statement = (
+        servicer._ACCESSES.format(columns=servicer._COLUMNS, after="")
+        if what == "of a person"
+        else servicer._ENTRIES.format(columns=servicer._COLUMNS, filters=filters[what])
+    )
+    tenant_id = long_journal.association.tenant_id
+    parameters = {
+        "tenant": tenant_id,
+        "account": long_journal.accounts[0],
+        "ids": [long_journal.persons[0]],
+        "limit": 31,
+    }
+    with tenant_session(long_journal.association.harness.engine, tenant_id) as session:
+        plan = raw(session).execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}".encode(), parameters).fetchall()[0][0]
+
+    def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield node
+        for child in node.get("Plans", ()):
+            yield from nodes(child)
+
+    of_the_journal = [
+        node for node in nodes(plan[0]["Plan"]) if str(node.get("Relation Name", "")).startswith("journal_")
+    ]
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in of_the_journal) <= 3 * 51
+    assert sum(node.get("Rows Removed by Filter", 0) for node in of_the_journal) <= 51
+    assert {node["Node Type"] for node in of_the_journal if node["Actual Loops"]} <= {"Index Scan", "Index Only Scan"}
