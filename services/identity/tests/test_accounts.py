@@ -93,7 +93,7 @@ class TestCreation:
         second = create(association, person, "noe.petit").account
         assert second.account_id != first.account_id
 
-    def test_an_account_in_creation_opens_nothing(self, association: Association) -> None:
+    def test_a_token_that_belongs_to_no_account_opens_nothing(self, association: Association) -> None:
         create(association, professional(association))
         with pytest.raises(CallFailed) as refused:
             read(association, as_="nobody")
