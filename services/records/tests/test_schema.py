@@ -13,9 +13,7 @@ from sqlalchemy import create_engine, make_url, text
 def test_models_and_migrations_describe_the_same_schema(harness: Harness) -> None:
     engine = create_engine(make_url(harness.database.owner_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "target_metadata": Base.metadata}
-        )
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "target_metadata": Base.metadata})
         found = compare_metadata(context, Base.metadata)
         # Alembic knows neither EXCLUDE nor CHECK: their names are compared here.
         rows = connection.execute(text("SELECT conname FROM pg_constraint WHERE contype IN ('x', 'c')"))

@@ -24,14 +24,17 @@ def person_changed(beneficiary_id: str, version: int, surviving_id: str | None) 
     return facts_pb2.PersonChanged(beneficiary_id=beneficiary_id, version=version, surviving_id=surviving_id)
 
 
-def record_opened(beneficiary_id: str, facility_id: str, now: datetime) -> facts_pb2.PerimeterChanged:
-    """The facility that opens a record may prepare an admission. The fact has the id of the record: there is one opening."""
+def opening(
+    beneficiary_id: str, facility_id: str, opened_at: datetime, closed_at: datetime | None = None
+) -> facts_pb2.PerimeterChanged:
+    """The facility that opens a record may prepare an admission. The fact has the id of the record: there is one opening,
+    which ends after a time, or with the stay that takes over."""
     return facts_pb2.PerimeterChanged(
         fact_id=beneficiary_id,
-        version=1,
+        version=1 if closed_at is None else 2,
         beneficiary_id=beneficiary_id,
         facility_id=facility_id,
         admission_only=True,
-        valid_from=to_timestamp(now - CLOCK_MARGIN),
-        valid_to=to_timestamp(now + OPENING_PERIOD),
+        valid_from=to_timestamp(opened_at - CLOCK_MARGIN),
+        valid_to=to_timestamp(closed_at or opened_at + OPENING_PERIOD),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dui.records.v1 import beneficiaries_pb2 as pb
 from dui_kit.call import Call
 from dui_kit.errors import Refusal, not_found
-from sqlalchemy import bindparam, exists, insert, select, update
+from sqlalchemy import Boolean, DateTime, bindparam, insert, literal_column, select, update
 
-from dui_records.beneficiaries.events import beneficiary_changed
+from dui_records.beneficiaries.events import beneficiary_changed, opening
 from dui_records.beneficiaries.mapping import completed, to_proto, values_of
 from dui_records.beneficiaries.rules import Identity
 from dui_records.beneficiaries.tables import beneficiary
@@ -15,20 +15,14 @@ from dui_records.columns import AnyRow
 from dui_records.merging.rules import MERGED_MEANWHILE, check_group
 
 _b = beneficiary.c
-_other = beneficiary.alias("other")
-
-#: Somebody else of the association has nearly the same name: one lookup in beneficiary_homonym_idx.
-_HOMONYM = (
-    exists()
-    .where(
-        _other.c.tenant_id == _b.tenant_id,
-        _other.c.homonym_key == _b.homonym_key,
-        _other.c.beneficiary_id != _b.beneficiary_id,
-        _other.c.surviving_id.is_(None),
-    )
-    .correlate(beneficiary)
-    .label("homonym")
-)
+#: Somebody else of the association has nearly the same name: one lookup in beneficiary_homonym_idx. As text, because
+#: SQLAlchemy correlates no subquery in the RETURNING of an INSERT.
+_HOMONYM = literal_column(
+    "EXISTS (SELECT FROM beneficiary other WHERE other.tenant_id = beneficiary.tenant_id"
+    " AND other.homonym_key = beneficiary.homonym_key"
+    " AND other.beneficiary_id <> beneficiary.beneficiary_id AND other.surviving_id IS NULL)",
+    Boolean,
+).label("homonym")
 _IDENTITY = (
     _b.beneficiary_id,
     _b.version,
@@ -53,12 +47,19 @@ _IDENTITY = (
 )
 _ONE = (_b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id"))
 _READ = select(*_IDENTITY, _HOMONYM).where(*_ONE)
-_LOCK = select(*_IDENTITY).where(*_ONE).with_for_update(key_share=True)
+_LOCK = (
+    select(*_IDENTITY, _b.opened_facility_id, _b.opened_at, _b.opening_closed_at)
+    .where(*_ONE)
+    .with_for_update(key_share=True)
+)
 _GROUP = select(_b.beneficiary_id).where(_b.tenant_id == bindparam("tenant"), _b.surviving_id == bindparam("id"))
 _WRITE = (
     update(beneficiary)
     .where(_b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id"))
     .returning(*_IDENTITY, _HOMONYM)
+)
+_CLOSE = (
+    update(beneficiary).where(*_ONE).values(opening_closed_at=bindparam("closed_at", type_=DateTime(timezone=True)))
 )
 _INSERT = insert(beneficiary).returning(*_IDENTITY, _HOMONYM)
 
@@ -137,3 +138,12 @@ def _announce(call: Call, row: AnyRow, merged_ids: tuple[str, ...]) -> pb.Benefi
     call.publish(beneficiary_changed(row.beneficiary_id, row.version, row.identity_status))
     etag = call.etag(row.beneficiary_id, row.version)
     return completed(version, homonym=row.homonym, merged_ids=merged_ids, etag=etag)
+
+
+def close_opening(call: Call, row: AnyRow, facility_id: str) -> None:
+    """Ends what the opening of a record gave to its facility, once the facility has a stay: the stay takes over, and
+    reaches the unit alone when it names one."""
+    if row.opened_facility_id != facility_id or row.opening_closed_at is not None:
+        return
+    call.session.execute(_CLOSE, {"tenant": call.tenant_id, "id": row.beneficiary_id, "closed_at": call.now})
+    call.publish(opening(row.beneficiary_id, facility_id, row.opened_at, closed_at=call.now))

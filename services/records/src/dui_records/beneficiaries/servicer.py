@@ -10,7 +10,7 @@ from dui_kit.times import from_timestamp
 from sqlalchemy import insert
 
 from dui_records.beneficiaries import queries, rules
-from dui_records.beneficiaries.events import person_changed, record_opened
+from dui_records.beneficiaries.events import opening, person_changed
 from dui_records.beneficiaries.mapping import identity_of, identity_of_row, keys_of, to_match, to_proto
 from dui_records.beneficiaries.tables import identity_check
 from dui_records.days import latest_day, present_day
@@ -50,7 +50,7 @@ class BeneficiaryServicer:
         )
         beneficiary = queries.open_record(call, beneficiary_id, request.facility_id, identity)
         call.publish(person_changed(beneficiary_id, 1, None))
-        call.publish(record_opened(beneficiary_id, request.facility_id, call.now))
+        call.publish(opening(beneficiary_id, request.facility_id, call.now))
         call.saw([beneficiary_id, *(row.beneficiary_id for row in duplicates)])
         return pb.CreateBeneficiaryResponse(
             beneficiary=beneficiary, possible_duplicates=[to_match(row) for row in duplicates]

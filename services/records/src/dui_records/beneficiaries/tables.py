@@ -61,9 +61,10 @@ beneficiary = Table(
     id_column("merged_into_id", null=True),
     id_column("surviving_id", null=True),
     Column("person_version", Integer, nullable=False),
-    # The facility that opened the record, and when.
+    # The facility that opened the record, when, and when its stay took over.
     id_column("opened_facility_id"),
     instant_column("opened_at"),
+    instant_column("opening_closed_at", null=True),
     CheckConstraint("identity_status IN (1, 3) OR insi_answer_id IS NOT NULL", name="evidence"),
     CheckConstraint("identity_status = 1 OR NOT (doubtful OR fictitious)", name="trust"),
     CheckConstraint("(national_identifier IS NULL) = (national_identifier_oid IS NULL)", name="identifier"),

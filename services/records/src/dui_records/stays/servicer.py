@@ -55,6 +55,7 @@ class StayServicer:
                 "exit_reason": int(new.exit_reason),
             },
         )
+        beneficiaries.close_opening(call, person, new.facility_id)
         return pb.CreateStayResponse(stay=to_proto(call, row))
 
     def GetStay(self, request: pb.GetStayRequest, call: Call) -> pb.GetStayResponse:

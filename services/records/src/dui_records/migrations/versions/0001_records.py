@@ -47,6 +47,7 @@ CREATE TABLE beneficiary (
     person_version integer NOT NULL,
     opened_facility_id uuid NOT NULL,
     opened_at timestamptz NOT NULL,
+    opening_closed_at timestamptz,
     CONSTRAINT beneficiary_pkey PRIMARY KEY (tenant_id, beneficiary_id),
     CONSTRAINT beneficiary_evidence_check CHECK (identity_status IN (1, 3) OR insi_answer_id IS NOT NULL),
     CONSTRAINT beneficiary_trust_check CHECK (identity_status = 1 OR NOT (doubtful OR fictitious)),
