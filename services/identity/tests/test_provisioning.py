@@ -429,6 +429,7 @@ class TestOnePersonInTwoAssociations:
     def test_the_same_login_without_the_address_is_somebody_else(self, world: World) -> None:
         first, second = open_association(world.harness), open_association(world.harness)
         create(first, "lea.roux")
+        world.work()
         two = create(second, "lea.roux").account.account_id
         world.work()
         found = account(second, two)
