@@ -106,9 +106,13 @@ def drop_read_only(descriptor: Descriptor, document: dict[str, Any]) -> None:
                     drop_read_only(field.message_type, item)
 
 
+def descriptor_of(message: type[Message]) -> Descriptor:
+    return contract.rest_messages()[str(message.DESCRIPTOR.full_name)]
+
+
 def faults_of(message: type[Message], document: Any) -> list[tuple[str, str]]:
     faults = Faults()
-    decoder(contract.message_class(str(message.DESCRIPTOR.full_name)).DESCRIPTOR)(document, "", faults)
+    decoder(descriptor_of(message))(document, "", faults)
     return [(fault.reason.name, fault.field) for fault in faults.found]
 
 

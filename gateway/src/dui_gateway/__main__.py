@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 
 from dui_gateway import contract
@@ -19,6 +20,7 @@ def serve(settings: GatewaySettings) -> int:
     for service in contract.service_names():
         settings.target(service)
     host, port = settings.listen
+    _refuse_taken_address(host, port)
     Granian(
         "dui_gateway.app:create",
         factory=True,
@@ -39,6 +41,14 @@ def serve(settings: GatewaySettings) -> int:
         log_access=False,
     ).serve()
     return 0
+
+
+def _refuse_taken_address(host: str, port: int) -> None:
+    """OSError when somebody listens there. The server binds with SO_REUSEPORT: a second gateway on the same address would
+    silently take half of the requests."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
 
 
 def check(settings: GatewaySettings) -> int:

@@ -9,26 +9,14 @@ from typing import Any
 from dui_kit import telemetry
 from dui_kit.status import language_of
 from dui_kit.tokens import TokenVerifier
-from flask import Flask, Request, Response, request
+from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from dui_gateway import contract, docs_page, health, openapi, problems, protection, routes, texts
 from dui_gateway.entry import Door
+from dui_gateway.flask_app import Gateway
 from dui_gateway.settings import GatewaySettings
 from dui_gateway.upstream import Upstream
-
-
-class _BoundedRequest(Request):
-    """No form is ever parsed: bodies are JSON or nothing."""
-
-    max_form_memory_size = 0
-    max_form_parts = 0
-
-
-class Gateway(Flask):
-    """Flask without what an API does not use."""
-
-    request_class = _BoundedRequest
 
 
 def build(
@@ -43,11 +31,10 @@ def build(
         verifier = TokenVerifier(
             settings.oidc_issuer, settings.oidc_audience, settings.clients, settings.jwks_url, settings.cache_dir
         )
-    app = Gateway("dui_gateway", static_folder=None)
+    app = Gateway("dui_gateway")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = False
-    parts = routes.Parts(settings, Door(verifier, settings), upstream)
+    parts = routes.Parts(settings, Door(verifier, settings), upstream, protection.headers(settings))
     routes.install(app, operations, parts)
     document = openapi.document(operations, settings.oidc_issuer)
     docs_page.install(app, document)
@@ -60,9 +47,11 @@ def build(
 
 def _http_problem(error: HTTPException) -> Response:
     language = language_of(request.headers.get("Accept-Language", ""))
-    return problems.response(
+    answer = problems.response(
         problems.of_http(error, language), language=language, request_id=secrets.token_hex(16), trace_id=""
     )
+    routes.finish_body(request, answer)
+    return answer
 
 
 def _internal_problem(error: Exception) -> Response:

@@ -113,7 +113,7 @@ class Inputs:
             document = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             # The parser's own limit is far above ours.
-            deep = "recursion" in str(error).lower()
+            deep = "depth limit" in str(error)
             reason = Refusal(texts.JSON_TOO_DEEP, limit=self._max_depth) if deep else Refusal(texts.JSON_INVALID)
             raise reason from None
         # Brackets inside texts count too, so this only tells when to look closer.

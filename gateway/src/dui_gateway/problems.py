@@ -15,6 +15,7 @@ import orjson
 from dui_kit.errors import Code, Reason, Refusal
 from dui_kit.status import DETAILS_KEY
 from flask import Response
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -217,11 +218,12 @@ def _details(
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 status = status_pb2.Status.FromString(value)
-            except ValueError:
+                for packed in status.details:
+                    for known in (info, localized, bad):
+                        packed.Unpack(known)
+            except DecodeError:
+                # A proxy between, or another kind of server: the bare status says enough.
                 continue
-            for packed in status.details:
-                for known in (info, localized, bad):
-                    packed.Unpack(known)
     errors = tuple(
         FieldError(json_path(violation.field, operation), violation.description, violation.reason)
         for violation in bad.field_violations

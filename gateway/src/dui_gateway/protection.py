@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from flask import Flask, Response, request
+from werkzeug.datastructures import Headers
 
+from dui_gateway.flask_app import JsonResponse
 from dui_gateway.settings import GatewaySettings
 
 # An API answer is data: nothing in it may run, load, frame or be framed (OWASP REST security).
@@ -27,19 +29,24 @@ _ALLOWED_HEADERS = "Authorization, Content-Type, Accept-Language, Idempotency-Ke
 _EXPOSED_HEADERS = "ETag, Retry-After, WWW-Authenticate, X-Request-Id, Content-Language"
 
 
-def install(app: Flask, settings: GatewaySettings) -> None:
-    """Adds the headers to every answer."""
+def headers(settings: GatewaySettings) -> tuple[tuple[str, str], ...]:
+    """The headers of every answer."""
     common = dict(_HEADERS)
     if settings.hsts_seconds:
         common["Strict-Transport-Security"] = f"max-age={settings.hsts_seconds}; includeSubDomains"
-    pairs = tuple(common.items())
+    return tuple(Headers(common))
+
+
+def install(app: Flask, settings: GatewaySettings) -> None:
+    """Adds the headers to every answer that was not made with them."""
+    common = headers(settings)
     origins = settings.origins
 
     def protect(answer: Response) -> Response:
-        headers = answer.headers
-        for name, value in pairs:
-            if name not in headers:
-                headers.add(name, value)
+        if not isinstance(answer, JsonResponse):
+            for name, value in common:
+                if name not in answer.headers:
+                    answer.headers.add(name, value)
         if origins:
             _share(answer, request.headers.get("Origin"))
         return answer

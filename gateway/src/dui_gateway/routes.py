@@ -14,7 +14,7 @@ import orjson
 from dui_kit import telemetry
 from dui_kit.errors import Refusal
 from dui_kit.status import language_of
-from flask import Flask, Request, Response, request
+from flask import Request, Response, request
 from opentelemetry.trace import SpanKind
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
@@ -23,6 +23,7 @@ from dui_gateway import problems, texts
 from dui_gateway.codec import encoder
 from dui_gateway.contract import Operation
 from dui_gateway.entry import Door, Turned
+from dui_gateway.flask_app import Gateway, JsonResponse
 from dui_gateway.inputs import Inputs
 from dui_gateway.problems import Problem
 from dui_gateway.settings import GatewaySettings
@@ -31,6 +32,8 @@ from dui_gateway.upstream import Upstream
 # What the kit's services accept as an idempotency key; gRPC metadata takes nothing but printable ASCII.
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?")
 _ETAG = re.compile(r'(?:W/)?"([\x21\x23-\x2b\x2d-\x7e]{1,100})"|([A-Za-z0-9._~+/=\-]{1,100})')
+# A body that is refused is read up to here and thrown away, so that the caller gets to see why.
+MAX_DISCARDED_BYTES = 32 << 20
 _FAILED = frozenset({500, 503, 504})
 
 
@@ -47,6 +50,7 @@ class Parts:
     settings: GatewaySettings
     door: Door
     upstream: Upstream
+    headers: tuple[tuple[str, str], ...]
 
 
 def flask_rule(path: str) -> str:
@@ -54,13 +58,15 @@ def flask_rule(path: str) -> str:
     return re.sub(r"\{([a-z0-9_]+)\}", r"<segment:\1>", path)
 
 
-def install(app: Flask, operations: tuple[Operation, ...], parts: Parts) -> None:
+def install(app: Gateway, operations: tuple[Operation, ...], parts: Parts) -> None:
     """Adds every route."""
     app.url_map.converters["segment"] = Segment
     for operation in operations:
         view = View(operation, parts, operation.location(operations))
         endpoint = f"{operation.service}.{operation.name}"
         app.add_url_rule(flask_rule(operation.path), endpoint, view, methods=[operation.verb])
+        (rule,) = app.url_map.iter_rules(endpoint)
+        app.table.add(operation.verb, operation.path, rule)
 
 
 class View:
@@ -108,7 +114,7 @@ class View:
                 if status in _FAILED:
                     telemetry.fail(span, str(status))
         telemetry.call_duration.record(time.perf_counter() - started, {**self._labels, "code": str(status)})
-        answer.headers["X-Request-Id"] = request_id
+        answer.headers.add("X-Request-Id", request_id)
         return answer
 
     def _answer(
@@ -145,13 +151,15 @@ class View:
         ):
             return Response(status=304, headers={"ETag": f'"{etag}"'})
         shown = getattr(reply, operation.response_body) if operation.response_body else reply
-        answer = Response(orjson.dumps(self._encode(shown)), operation.success, content_type="application/json")
+        answer = JsonResponse(orjson.dumps(self._encode(shown)), operation.success, self._parts.headers)
         if etag:
+            # Through the checks of Werkzeug, like the address below: these are no constants.
             answer.headers["ETag"] = f'"{etag}"'
         if self._location:
             resource = getattr(reply, operation.resource)
-            known = {name: parameters.get(name) or getattr(resource, name) for name in self._location_names}
-            answer.headers["Location"] = self._location.format(**known)
+            known = {name: getattr(resource, name, "") or parameters.get(name) for name in self._location_names}
+            if all(known.values()):
+                answer.headers["Location"] = self._location.format(**known)
         return answer
 
     def _refuse(self, problem: Problem, current: Request, request_id: str, traceparent: str | None) -> Response:
@@ -164,7 +172,21 @@ class View:
             request_id=request_id,
             trace_id=trace_id,
         )
-        return problems.response(problem, language=_language(current), request_id=request_id, trace_id=trace_id)
+        answer = problems.response(problem, language=_language(current), request_id=request_id, trace_id=trace_id)
+        finish_body(current, answer)
+        return answer
+
+
+def finish_body(current: Request, answer: Response) -> None:
+    """Takes in what the caller is still sending before it is refused. A server that answers and closes in the middle of a
+    body makes the caller see a broken connection instead of the answer; beyond a limit that is what it gets."""
+    source, left = current.environ["wsgi.input"], MAX_DISCARDED_BYTES
+    while left > 0:
+        chunk = source.read(min(left, 65_536))
+        if not chunk:
+            return
+        left -= len(chunk)
+    answer.headers["Connection"] = "close"
 
 
 def _language(current: Request) -> str:

@@ -35,9 +35,9 @@ FORMATS: dict[int, Schema] = {
         "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
         "examples": ["0197f3a2-5c1e-7b44-9d3f-2a6b8c0e1f57"],
     },
-    _F.FORMAT_NIR: {"pattern": "^[0-9][0-9AB0-9]{12}[0-9]{2}$", "examples": ["255069912345619"]},
-    _F.FORMAT_FINESS: {"pattern": "^[0-9][0-9AB][0-9]{7}$", "examples": ["750000016"]},
-    _F.FORMAT_RPPS: {"pattern": "^[0-9]{11}$", "examples": ["10000000024"]},
+    _F.FORMAT_NIR: {"pattern": "^[0-9][0-9AB0-9]{12}[0-9]{2}$", "examples": ["295109912611193"]},
+    _F.FORMAT_FINESS: {"pattern": "^[0-9][0-9AB][0-9]{7}$", "examples": ["010780054"]},
+    _F.FORMAT_RPPS: {"pattern": "^[0-9]{11}$", "examples": ["10003000048"]},
     _F.FORMAT_DATE: {"format": "date", "examples": ["2026-05-04"]},
     _F.FORMAT_PARTIAL_DATE: {
         "pattern": "^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$",
@@ -118,6 +118,7 @@ class Schemas:
                 "type": "string",
                 "description": words.get(enum.full_name, "") + " Values may be added.",
                 "enum": [value.name for value in enum.values],
+                "examples": [enum.values[1].name],
                 "x-enum-labels-fr": {name: label for name, label in labels.items() if label},
                 "x-enum-descriptions": {
                     value.name: words.get(f"{enum.file.package}.{enum.name}.{value.name}", "") for value in enum.values
@@ -163,6 +164,8 @@ class Schemas:
             one = _instant() if field.message_type.full_name == TIMESTAMP else self.shown(field.message_type)
         else:
             one = _scalar(field)
+            look = FORMATS.get(field.GetOptions().Extensions[options_pb2.format], {})
+            one |= {name: value for name, value in look.items() if name in {"format", "examples"}}
         schema: Schema = {"type": "array", "items": one} if field.is_repeated else dict(one)
         if output_only(field):
             schema["readOnly"] = True
@@ -186,7 +189,11 @@ class Schemas:
 
     def _sent_value(self, field: FieldDescriptor) -> Schema:
         if field.enum_type is not None:
-            return self.enum(field.enum_type)
+            schema = self.enum(field.enum_type)
+            if required(field):
+                # The zero value means "not given".
+                schema["not"] = {"const": field.enum_type.values[0].name}
+            return schema
         if field.message_type is not None:
             return _instant() if field.message_type.full_name == TIMESTAMP else self.sent(field.message_type)
         schema = _scalar(field)
@@ -198,6 +205,7 @@ class Schemas:
             else:
                 schema["maxLength"] = options[options_pb2.max_length] or DEFAULT_MAX_LENGTH
                 schema["pattern"] = NON_BLANK if required(field) else TEXT
+                schema["examples"] = ["texte"[: schema["maxLength"]]]
                 if required(field):
                     schema["minLength"] = 1
         elif field.name == "page_size":
