@@ -40,6 +40,13 @@ def test_secrets_are_made_once_and_a_new_service_gets_its_own(tmp_path: Path) ->
     assert {"records/owner", "records/app", "records/relay", "records/nats", "records/client"} <= second.keys()
 
 
+def test_a_run_takes_over_the_secrets_of_the_database_that_it_begins_with(tmp_path: Path) -> None:
+    home = layout(tmp_path)
+    taken = credentials.ensure(home, ["identity"], {"identity/client": "kept"})
+    assert taken["identity/client"] == "kept"
+    assert credentials.ensure(home, ["identity"], {"identity/client": "too late"}) == taken
+
+
 def test_the_signing_key_is_ed25519_and_stays(tmp_path: Path) -> None:
     home = layout(tmp_path)
     credentials.ensure_signing_key(home)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -22,13 +23,13 @@ def names(services: Iterable[str]) -> list[str]:
     return shared + [f"{service}/{use}" for service in services for use in (*DATABASE_ROLES, "nats", "client")]
 
 
-def ensure(layout: Layout, services: Iterable[str]) -> dict[str, str]:
+def ensure(layout: Layout, services: Iterable[str], given: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """The secrets by name, in hexadecimal (so they go into URLs and files unquoted). Makes those that are missing and
-    keeps those that exist: a database knows them."""
+    keeps those that exist: a database knows them. `given` are secrets that a first start is to take over."""
     path = layout.secrets / "credentials.json"
-    known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else dict(given)
     missing = [name for name in names(services) if name not in known]
-    if missing:
+    if missing or not path.exists():
         known |= {name: secrets.token_hex(32 if name == "cursor-key" else 24) for name in missing}
         _write(path, json.dumps(known, indent=2))
     return known

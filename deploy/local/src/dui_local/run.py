@@ -32,7 +32,7 @@ def run(command: Sequence[str], *, infra: bool = False) -> int:
     try:
         with ports.reserved(DEFAULT_PORTS) as chosen:
             try:
-                state = stack.up(layout, chosen, progress, infra=infra, tied=True)
+                state = stack.up(layout, chosen, progress, infra=infra, tied=True, ephemeral=True)
                 if not infra:
                     stack.seed(state, progress)
                 progress(f"running {' '.join(command)}")

@@ -24,6 +24,7 @@ from dui_local import state as states
 from dui_local.api import ApiError
 from dui_local.layout import Layout
 from dui_local.services import SERVICES
+from dui_local.template import template
 
 # Generous: the first start of Keycloak fills its database, on a machine that may be busy with the others.
 READY_SECONDS = 240
@@ -45,7 +46,13 @@ class Progress:
 
 
 def up(
-    layout: Layout, chosen: Mapping[str, int], progress: Progress, *, infra: bool = False, tied: bool = False
+    layout: Layout,
+    chosen: Mapping[str, int],
+    progress: Progress,
+    *,
+    infra: bool = False,
+    tied: bool = False,
+    ephemeral: bool = False,
 ) -> State:
     """Starts what does not run yet and returns the state once everything answers.
 
@@ -53,6 +60,7 @@ def up(
         chosen: the ports, by name.
         infra: PostgreSQL, NATS and Keycloak with its realm only, not the platform.
         tied: the stack ends with the calling process.
+        ephemeral: it is for a test run: Keycloak may begin with the database that an earlier run has kept.
 
     Raises:
         StackError: something did not start; the message says what, and where its log is.
@@ -61,12 +69,12 @@ def up(
     with _only_one(layout):
         state = _running(layout)
         if state is None:
-            state = _begin(layout, chosen, progress, tied=tied)
+            state = _begin(layout, chosen, progress, tied=tied, ephemeral=ephemeral)
         elif state["ports"] != dict(chosen):
             raise StackError("the stack runs with other ports: `make down` first")
         else:
             progress("already running (`make down` first to take changed code into use)")
-        _infrastructure(layout, state, progress, infra=infra)
+        _infrastructure(layout, state, progress, infra=infra, ephemeral=ephemeral)
         if not infra:
             _platform(state, progress)
         return state
@@ -121,13 +129,14 @@ def _running(layout: Layout) -> State | None:
     return state if Supervisor(state).alive() else None
 
 
-def _begin(layout: Layout, chosen: Mapping[str, int], progress: Progress, *, tied: bool) -> State:
+def _begin(layout: Layout, chosen: Mapping[str, int], progress: Progress, *, tied: bool, ephemeral: bool) -> State:
     """Everything up to a running supervisor with no program started."""
     if left := launch.stop_leftovers(layout):
         progress(f"ended what an earlier stack left behind: {', '.join(left)}")
     ports.check_free(chosen)
     distribution = keycloak.ensure_distribution(progress)
-    secrets = credentials.ensure(layout, SERVICES)
+    given = template(distribution, SERVICES).secrets() if ephemeral else {}
+    secrets = credentials.ensure(layout, SERVICES, given)
     credentials.ensure_signing_key(layout)
     postgres.prepare(layout, secrets["postgres"], chosen["postgres"])
     state = states.build(layout, chosen, secrets, distribution)
@@ -136,7 +145,7 @@ def _begin(layout: Layout, chosen: Mapping[str, int], progress: Progress, *, tie
     return state
 
 
-def _infrastructure(layout: Layout, state: State, progress: Progress, *, infra: bool) -> None:
+def _infrastructure(layout: Layout, state: State, progress: Progress, *, infra: bool, ephemeral: bool) -> None:
     """PostgreSQL and NATS; then, side by side, Keycloak with its realm and the services' migrations."""
     secrets = credentials.ensure(layout, SERVICES)
     supervisor = Supervisor(state)
@@ -144,6 +153,9 @@ def _infrastructure(layout: Layout, state: State, progress: Progress, *, infra: 
     supervisor.start("nats")
     wait_ready(state, ["postgres", "nats"], progress)
     postgres.bootstrap(state["postgres"]["superuser_url"], SERVICES, secrets)
+    begin_with = template(keycloak.ensure_distribution(progress), SERVICES) if ephemeral else None
+    if begin_with and begin_with.exists:
+        begin_with.restore(state, secrets["keycloak/database"])
     supervisor.start("keycloak")
     if not infra:
         migrate(layout, state, progress)
@@ -152,6 +164,8 @@ def _infrastructure(layout: Layout, state: State, progress: Progress, *, infra: 
                 supervisor.start(name)
     wait_ready(state, ["keycloak"], progress)
     realm.reconcile(state)
+    if begin_with and not begin_with.exists:
+        begin_with.keep(state, secrets)
     progress("Keycloak has its realm")
 
 
