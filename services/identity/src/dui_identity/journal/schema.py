@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from alembic.operations import Operations
-from dui_kit.schema import protect, roles
+from dui_kit.schema import Operations, protect, roles
 
 _TABLES = """
 CREATE TABLE journal_entry (
