@@ -14,7 +14,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from dui_gateway import contract
-from dui_gateway.app import Gateway, build
+from dui_gateway.app import build
+from dui_gateway.flask_app import Gateway
 from dui_gateway.settings import GatewaySettings
 from dui_gateway.upstream import Upstream
 from dui_kit.errors import Refusal
@@ -49,7 +50,7 @@ class Backend(grpc.GenericRpcHandler):
     received: list[Received] = field(default_factory=list)
     target: str = ""
 
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         operation = next((one for one in contract.operations() if one.rpc == details.method), None)
         if operation is None:
             return None
@@ -58,9 +59,8 @@ class Backend(grpc.GenericRpcHandler):
             metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
             self.received.append(Received(operation.name, request, metadata, context.time_remaining() or 0))
             try:
-                return self.answers.get(operation.name, lambda _request, _context: operation.response())(
-                    request, context
-                )
+                told = self.answers.get(operation.name)
+                return told(request, context) if told else operation.response()
             except Refusal as refusal:
                 status = status_of(refusal, metadata.get("accept-language", "fr"))
                 context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
