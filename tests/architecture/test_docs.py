@@ -122,7 +122,7 @@ def _settings_in_code() -> set[str]:
 
 
 def _stream_names(service: str) -> set[str]:
-    return {config.name for config in streams.stream_configs(service, replicas=1)}
+    return {str(config.name) for config in streams.stream_configs(service, replicas=1)}
 
 
 def _documented_settings() -> set[str]:
@@ -144,7 +144,7 @@ def test_every_documented_setting_exists() -> None:
     plain = {name for name in _documented_settings() if "<" not in name}
     assert plain - _settings_of_classes() - _settings_in_code() == set()
     code = "\n".join(path.read_text(encoding="utf-8") for path in tracked(".py") if "/src/" in path.as_posix())
-    parts = {part for name in _documented_settings() - plain for part in re.split(r"<[A-Z]+>", name) if part}
+    parts = {part for name in _documented_settings() - plain for part in re.sub(r"<[A-Z]+>", " ", name).split()}
     assert {part for part in parts if part not in code} == set()
 
 
@@ -155,16 +155,19 @@ def test_every_port_is_documented_with_its_default() -> None:
     assert documented == DEFAULT_PORTS
 
 
-@pytest.mark.parametrize("found", sorted(_setting_classes(), key=lambda each: each.__name__), ids=lambda c: c.__name__)
-def test_documented_defaults_are_those_of_the_code(found: type[BaseSettings]) -> None:
+SETTING_CLASSES = {found.__name__: found for found in _setting_classes()}
+
+
+@pytest.mark.parametrize("name", sorted(SETTING_CLASSES))
+def test_documented_defaults_are_those_of_the_code(name: str) -> None:
     heading = {"ServiceSettings": "Every service", "GatewaySettings": "Gateway", "IdentitySettings": "identity"}
-    title = heading.get(found.__name__, "Every service")
+    found, title = SETTING_CLASSES[name], heading.get(name, "Every service")
     section = _page("settings.md").split(f"\n## {title}\n", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
     told = dict(re.findall(r"^\| `(DUI_[A-Z_]+)` \| (.+?) \|", section, re.MULTILINE))
     inherited = set(dui_kit.settings.ServiceSettings.model_fields) if title == "identity" else set()
-    for name, field in found.model_fields.items():
-        if name not in inherited:
-            assert _shown(told[f"DUI_{name.upper()}"]) == _value(field.default), name
+    for setting, field in found.model_fields.items():
+        if setting not in inherited:
+            assert _shown(told[f"DUI_{setting.upper()}"]) == _value(field.default), setting
 
 
 def _shown(cell: str) -> str:
