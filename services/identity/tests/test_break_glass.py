@@ -9,8 +9,8 @@ from dui.access.v1 import facts_pb2
 from dui.identity.v1 import access_pb2 as pb
 from dui.identity.v1 import professions_pb2, staff_pb2
 from dui_identity.testing import Association, open_association
-from dui_kit.access import apply_fact, unwrap
 from dui_kit.database import raw, tenant_session
+from dui_kit.facts import apply_fact, unwrap
 from dui_kit.ids import new_id
 from dui_kit.testing import CallFailed, Harness
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dui.records.v1 import beneficiaries_pb2, facts_pb2, stays_pb2
-from dui_kit.access import unwrap
+from dui_kit.facts import unwrap
 from dui_kit.testing import CallFailed, Harness
 from dui_records.testing import World
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from dui_kit import access, patch
+from dui_kit import facts, patch
 from dui_kit.contract import Rule
 from dui_kit.database import raw
 from dui_kit.errors import Refusal
@@ -23,9 +23,7 @@ from dui_kit.outbox import Outbox
 from dui_kit.pages import Page, page_of
 from dui_kit.tables import entry_version
 from dui_kit.texts import ETAG_STALE, PRECONDITION_REQUIRED, RIGHT_MISSING, SERVICE_ONLY
-
-if TYPE_CHECKING:
-    from dui_kit.guard import Toolbox
+from dui_kit.toolbox import Toolbox
 
 M = TypeVar("M", bound=Message)
 
@@ -102,8 +100,8 @@ class Call:
     def publish(self, event: Message) -> None:
         """Announces a change, in this transaction; an access fact also takes effect here at once."""
         self.outbox.add(event)
-        if event.DESCRIPTOR.full_name in access.FACT_TYPES:
-            access.apply_fact(raw(self.session), self.tenant_id, event)
+        if event.DESCRIPTOR.full_name in facts.FACT_TYPES:
+            facts.apply_fact(raw(self.session), self.tenant_id, event)
 
     @staticmethod
     def etag(entry_id: str, version: int) -> str:

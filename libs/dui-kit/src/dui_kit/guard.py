@@ -7,16 +7,15 @@ transaction, checks no token, writes no journal and catches no exception.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 from dui.journal.v1 import journal_pb2
 from google.protobuf.message import Message
-from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -28,11 +27,10 @@ from dui_kit.database import begin, raw
 from dui_kit.errors import Code, Reason, Refusal, not_found
 from dui_kit.ids import new_id
 from dui_kit.outbox import Outbox, write_journal
-from dui_kit.pages import PageTokens
 from dui_kit.telemetry import log, trace_id_of
 from dui_kit.times import to_timestamp
 from dui_kit.tokens import Claims, TokenRefused
-from dui_kit.validate import Validator
+from dui_kit.toolbox import Toolbox
 
 #: Facts older than this are stale: care goes on, flagged; exports and changes of rights wait.
 STALE_AFTER = timedelta(minutes=15)
@@ -44,36 +42,6 @@ NO_TENANT = "00000000-0000-0000-0000-000000000000"
 
 #: Denials that facts not yet received could lift.
 _REFRESHABLE = frozenset({"ACCOUNT_INACTIVE", "NOT_ASSIGNED", "RIGHT_MISSING", "OUT_OF_PERIMETER", "NOT_FOUND"})
-
-
-class Verifier(Protocol):
-    """Verifies access tokens."""
-
-    def verify(self, raw: str) -> Claims:
-        """The claims of a token; TokenRefused when it proves nothing."""
-
-
-class Refreshes(Protocol):
-    """Asks the owners of the facts on a denial."""
-
-    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str) -> bool:
-        """True when something was learnt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Toolbox:
-    """What the guard and the calls share."""
-
-    service: str
-    engine: Engine
-    verifier: Verifier
-    validator: Validator
-    page_tokens: PageTokens
-    refresher: Refreshes | None
-    #: The service owns the rights itself: they are never stale.
-    owns_rights: bool
-    #: Constraint of the database → what its violation means.
-    constraints: Mapping[str, Refusal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +146,6 @@ class Guard:
     def _attempt(
         self, method: Method, request: Message, meta: Meta, trace: _Trace, remaining: Callable[[], float]
     ) -> Message:
-        if trace.claims.acr < trace.rule.acr and not trace.claims.service:
-            raise Refusal(texts.STEP_UP_REQUIRED)
         digest = sha256(request.SerializeToString(deterministic=True)).digest() if meta.idempotency_key else b""
         refreshed = self._tools.refresher is None or trace.claims.service
         while True:
@@ -236,6 +202,8 @@ class Guard:
             return Refusal(texts.ACCOUNT_INACTIVE)
         if revoked is not None and trace.claims.issued_at < revoked.timestamp():
             return Refusal(texts.SESSION_REVOKED)
+        if trace.claims.acr < rule.acr:
+            return Refusal(texts.STEP_UP_REQUIRED)
         if rule.perimeter == Perimeter.PERIMETER_SELF:
             return None
         if not decision.assigned:
@@ -275,7 +243,7 @@ class Guard:
             "digest": digest,
         }
         keyed = bool(meta.idempotency_key) and not trace.rule.reads
-        if keyed and (known := idempotency.find(raw(session), **key)) is not None:  # type: ignore[arg-type]
+        if keyed and (known := idempotency.find(raw(session), self._tools.page_tokens, **key)) is not None:  # type: ignore[arg-type]
             write_journal(raw(session), trace.tenant_id, trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED))
             session.commit()
             return method.reply.FromString(known)
@@ -289,7 +257,7 @@ class Guard:
             outcome = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
             write_journal(connection, call.tenant_id, outcome)
             if keyed and call.tenant_id == trace.tenant_id:  # a call that entered its tenant repeats safely by itself
-                idempotency.keep(connection, **key, reply=reply)  # type: ignore[arg-type]
+                idempotency.keep(connection, self._tools.page_tokens, **key, reply=reply)  # type: ignore[arg-type]
         if remaining() <= 0:
             raise Refusal(texts.DEADLINE_PASSED)
         session.commit()
@@ -340,6 +308,7 @@ class Guard:
             self._begin(session, trace, remaining)
             known = idempotency.find(
                 raw(session),
+                self._tools.page_tokens,
                 tenant_id=trace.tenant_id,
                 subject=trace.claims.subject,
                 operation=trace.rule.operation,

@@ -37,17 +37,25 @@ class PageTokens:
             raise ValueError(message)
         self._aead = AESGCM(key)
 
+    def seal_bytes(self, data: bytes, context: bytes) -> bytes:
+        """Encrypts what is to be kept or handed out; it opens with the same context only."""
+        nonce = os.urandom(12)
+        return nonce + self._aead.encrypt(nonce, data, context)
+
+    def open_bytes(self, sealed: bytes, context: bytes) -> bytes:
+        """The data of `seal_bytes`; InvalidTag or ValueError when they were altered, or the key or the context is another."""
+        return self._aead.decrypt(sealed[:12], sealed[12:], context)
+
     def seal(self, key: Key, context: bytes) -> str:
         """A token of a sort key, bound to a context."""
-        nonce = os.urandom(12)
-        sealed = self._aead.encrypt(nonce, json.dumps(key, ensure_ascii=False).encode(), context)
-        return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+        sealed = self.seal_bytes(json.dumps(key, ensure_ascii=False).encode(), context)
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, token: str, context: bytes) -> Key:
         """The sort key of a token; Refusal PAGE_TOKEN_INVALID when it was altered or is another list's."""
         try:
             data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-            return tuple(json.loads(self._aead.decrypt(data[:12], data[12:], context)))
+            return tuple(json.loads(self.open_bytes(data, context)))
         except (InvalidTag, ValueError):
             raise Refusal(PAGE_TOKEN_INVALID, field="page_token") from None
 

@@ -11,10 +11,10 @@ from dui.records.v1 import facts_pb2
 from google.protobuf.message import Message
 from sqlalchemy import Engine
 
-from dui_kit.access import apply_fact, unwrap
 from dui_kit.clients import Client
 from dui_kit.credentials import ServiceToken
 from dui_kit.database import raw, tenant_session
+from dui_kit.facts import apply_fact, unwrap
 from dui_kit.settings import ServiceSettings
 from dui_kit.telemetry import log
 

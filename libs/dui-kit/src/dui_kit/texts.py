@@ -146,6 +146,12 @@ IDEMPOTENCY_KEY_REUSED = Reason(
     fr="Cette clé Idempotency-Key a déjà servi pour une autre demande : prenez-en une nouvelle.",
     en="This Idempotency-Key was already used for another request: take a new one.",
 )
+IDEMPOTENCY_OUTCOME_LOST = Reason(
+    "IDEMPOTENCY_OUTCOME_LOST",
+    Code.FAILED_PRECONDITION,
+    fr="Cette demande a déjà été exécutée, mais sa réponse n'est plus lisible : relisez la donnée avant tout nouvel essai.",
+    en="This request was already carried out, but its answer can no longer be read: read the data before any new try.",
+)
 DEADLINE_PASSED = Reason(
     "DEADLINE_PASSED",
     Code.DEADLINE_EXCEEDED,

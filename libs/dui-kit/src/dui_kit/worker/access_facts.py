@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dui_kit import access
+from dui_kit import facts
 from dui_kit.database import raw
 from dui_kit.worker.contract import Consumer, ConsumerCall, Event
 from dui_kit.worker.streams import event_stream
@@ -21,7 +21,7 @@ def fact_subjects(owner: str) -> tuple[str, ...]:
 
 def apply(call: ConsumerCall, event: Event) -> None:
     """Writes a fact into its projection; an older version than the one that is there changes nothing."""
-    access.apply_fact(raw(call.session), call.tenant_id, event.message)
+    facts.apply_fact(raw(call.session), call.tenant_id, event.message)
 
 
 def access_consumers(service: str) -> list[Consumer]:

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from dui_kit import access
+from dui_kit import facts
 from dui_kit.database import raw, tenant_session
 from dui_kit.outbox import Outbox
 from dui_kit.settings import ServiceSettings
@@ -47,8 +47,8 @@ class ConsumerCall:
     def publish(self, event: Message) -> None:
         """Announces a change of this service, in this transaction; an access fact also takes effect here at once."""
         self.outbox.add(event)
-        if event.DESCRIPTOR.full_name in access.FACT_TYPES:
-            access.apply_fact(raw(self.session), self.tenant_id, event)
+        if event.DESCRIPTOR.full_name in facts.FACT_TYPES:
+            facts.apply_fact(raw(self.session), self.tenant_id, event)
 
 
 class Hold(Exception):

@@ -8,10 +8,10 @@ from typing import Any
 
 from dui.identity.v1 import journal_pb2 as pb
 from dui.journal.v1 import journal_pb2
-from dui_kit.access import Connection
 from dui_kit.call import Call
 from dui_kit.database import raw
 from dui_kit.errors import not_found
+from dui_kit.facts import Connection
 from dui_kit.times import from_micros, micros
 
 from dui_identity.journal.heads import public_key

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from dui.records.v1 import stays_pb2 as pb
-from dui_kit.access import visible_beneficiaries
 from dui_kit.call import Call
+from dui_kit.visibility import visible_beneficiaries
 from sqlalchemy import select, tuple_
 
 from dui_records.admissions import queries, rules

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dui.records.v1 import beneficiaries_pb2 as pb
-from dui_kit.access import visible_beneficiaries
 from dui_kit.call import Call
 from dui_kit.errors import not_found
 from dui_kit.times import from_timestamp
+from dui_kit.visibility import visible_beneficiaries
 from sqlalchemy import insert
 
 from dui_records.beneficiaries import queries, rules

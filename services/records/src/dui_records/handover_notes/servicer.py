@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from dui.records.v1 import handover_notes_pb2 as pb
-from dui_kit.access import visible_beneficiaries
 from dui_kit.call import Call
 from dui_kit.times import from_timestamp, to_timestamp
+from dui_kit.visibility import visible_beneficiaries
 from sqlalchemy import ColumnElement
 
 from dui_records.columns import AnyRow

@@ -1,0 +1,175 @@
+"""The access facts that identity and records announce, kept in projections of this service's own database.
+
+An older version of a fact never replaces a newer one, so that redeliveries and rebuilds are harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from dui.access.v1 import facts_pb2
+from google.protobuf.message import Message
+
+from dui_kit.times import from_timestamp
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+#: Room for categories to come: rights arrays of every version have this length.
+CATEGORY_SLOTS = 32
+
+
+def _optional_instant(message: Message, name: str) -> datetime | None:
+    return from_timestamp(getattr(message, name)) if message.HasField(name) else None
+
+
+def _optional(message: Message, name: str) -> str | None:
+    return getattr(message, name) if message.HasField(name) else None
+
+
+def _tenant(fact: facts_pb2.TenantChanged) -> dict[str, object]:
+    return {"active": fact.active, "version": fact.version}
+
+
+def _heartbeat(fact: facts_pb2.Heartbeat) -> dict[str, object]:
+    return {"source": fact.source, "sent_at": from_timestamp(fact.sent_at)}
+
+
+def _account(fact: facts_pb2.AccountChanged) -> dict[str, object]:
+    return {
+        "account_id": fact.account_id,
+        "subject": fact.subject,
+        "active": fact.active,
+        "sessions_revoked_at": _optional_instant(fact, "sessions_revoked_at"),
+        "version": fact.version,
+    }
+
+
+def _assignment(fact: facts_pb2.AssignmentChanged) -> dict[str, object]:
+    return {
+        "assignment_id": fact.assignment_id,
+        "account_id": fact.account_id,
+        "facility_id": _optional(fact, "facility_id"),
+        "unit_id": _optional(fact, "unit_id"),
+        "profession": fact.profession,
+        "valid_from": from_timestamp(fact.valid_from),
+        "valid_to": _optional_instant(fact, "valid_to"),
+        "version": fact.version,
+    }
+
+
+def _policy(fact: facts_pb2.PolicyChanged) -> dict[str, object]:
+    rights = [0] * CATEGORY_SLOTS
+    for right in fact.rights:
+        if 0 < right.category <= CATEGORY_SLOTS:
+            rights[right.category - 1] = sum(1 << action for action in set(right.actions))
+    return {"profession": fact.profession, "rights": rights, "version": fact.version}
+
+
+def _break_glass(fact: facts_pb2.BreakGlassChanged) -> dict[str, object]:
+    return {
+        "break_glass_id": fact.break_glass_id,
+        "account_id": fact.account_id,
+        "beneficiary_id": fact.beneficiary_id,
+        "valid_from": from_timestamp(fact.valid_from),
+        "valid_to": from_timestamp(fact.valid_to),
+        "version": fact.version,
+    }
+
+
+def _person(fact: facts_pb2.PersonChanged) -> dict[str, object]:
+    return {
+        "beneficiary_id": fact.beneficiary_id,
+        "surviving_id": _optional(fact, "surviving_id"),
+        "version": fact.version,
+    }
+
+
+def _perimeter(fact: facts_pb2.PerimeterChanged) -> dict[str, object]:
+    return {
+        "fact_id": fact.fact_id,
+        "beneficiary_id": fact.beneficiary_id,
+        "facility_id": fact.facility_id,
+        "unit_id": _optional(fact, "unit_id"),
+        "admission_only": fact.admission_only,
+        "valid_from": from_timestamp(fact.valid_from),
+        "valid_to": _optional_instant(fact, "valid_to"),
+        "version": fact.version,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Projection:
+    sql: str
+    row: Callable[[Any], dict[str, object]]
+
+
+def _projection(
+    table: str, key: str, row: Callable[[Any], dict[str, object]], columns: str, newer: str = "version"
+) -> _Projection:
+    names = ["tenant_id", *columns.split()]
+    keys = ["tenant_id", *key.split()]
+    values = ", ".join(f"%({name})s" for name in names)
+    updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+    sql = (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values}) "  # noqa: S608 (constants of this module)
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {updates} WHERE {table}.{newer} < excluded.{newer}"
+    )
+    return _Projection(sql, row)
+
+
+_PROJECTIONS: dict[str, _Projection] = {
+    facts_pb2.TenantChanged.DESCRIPTOR.full_name: _projection("access_tenant", "", _tenant, "active version"),
+    facts_pb2.Heartbeat.DESCRIPTOR.full_name: _projection(
+        "access_heartbeat", "source", _heartbeat, "source sent_at", newer="sent_at"
+    ),
+    facts_pb2.AccountChanged.DESCRIPTOR.full_name: _projection(
+        "access_account", "account_id", _account, "account_id subject active sessions_revoked_at version"
+    ),
+    facts_pb2.AssignmentChanged.DESCRIPTOR.full_name: _projection(
+        "access_assignment",
+        "assignment_id",
+        _assignment,
+        "assignment_id account_id facility_id unit_id profession valid_from valid_to version",
+    ),
+    facts_pb2.PolicyChanged.DESCRIPTOR.full_name: _projection(
+        "access_policy", "profession", _policy, "profession rights version"
+    ),
+    facts_pb2.BreakGlassChanged.DESCRIPTOR.full_name: _projection(
+        "access_break_glass",
+        "break_glass_id",
+        _break_glass,
+        "break_glass_id account_id beneficiary_id valid_from valid_to version",
+    ),
+    facts_pb2.PersonChanged.DESCRIPTOR.full_name: _projection(
+        "access_person", "beneficiary_id", _person, "beneficiary_id surviving_id version"
+    ),
+    facts_pb2.PerimeterChanged.DESCRIPTOR.full_name: _projection(
+        "access_perimeter",
+        "fact_id",
+        _perimeter,
+        "fact_id beneficiary_id facility_id unit_id admission_only valid_from valid_to version",
+    ),
+}
+
+#: Full names of the facts that `apply_fact` knows.
+FACT_TYPES = frozenset(_PROJECTIONS)
+
+
+def apply_fact(connection: Connection, tenant_id: str, fact: Message) -> None:
+    """Writes a fact into its projection, unless a newer version is there; other messages are left alone."""
+    projection = _PROJECTIONS.get(fact.DESCRIPTOR.full_name)
+    if projection is not None:
+        connection.execute(projection.sql, {"tenant_id": tenant_id, **projection.row(fact)})
+
+
+def unwrap(fact: facts_pb2.AccessFact) -> Message:
+    """The fact inside a snapshot item."""
+    kind = fact.WhichOneof("fact")
+    if kind is None:
+        message = "an access fact of an unknown kind"
+        raise ValueError(message)
+    return getattr(fact, kind)  # type: ignore[no-any-return]
