@@ -1,0 +1,38 @@
+"""Where an operator's command finds the platform: the environment (the settings of the chart), else the local stack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from dui_ops.stack import State, load
+
+
+def environment(service: str) -> Mapping[str, str]:
+    """The settings of a service: those of this process where they are set, else those of the local stack."""
+    if os.environ.get("DUI_DATABASE_URL"):
+        return os.environ
+    return {**load()["programs"][service]["env"], **_set_here()}
+
+
+def owner_urls() -> dict[str, str]:
+    """The owner's database URL of every service: `DUI_<SERVICE>_DATABASE_OWNER_URL`, else those of the local stack."""
+    suffix = "_DATABASE_OWNER_URL"
+    given = {
+        name.removeprefix("DUI_").removesuffix(suffix).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith("DUI_") and name.endswith(suffix) and name != f"DUI{suffix}"
+    }
+    if given:
+        return given
+    state: State = load()
+    return {name: service["database"]["owner_url"] for name, service in state["services"].items()}
+
+
+def nats_url() -> str:
+    """NATS, as somebody who may read every stream."""
+    return os.environ.get("DUI_NATS_URL") or load()["nats"]["admin_url"]
+
+
+def _set_here() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("DUI_AUDIT_")}
