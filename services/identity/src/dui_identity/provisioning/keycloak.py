@@ -93,8 +93,8 @@ class Keycloak:
             else:
                 self._call(lambda admin: admin.organization_user_remove(user_id, organization_id))
         except ProviderRefuses as refusal:
-            # Already a member; or not a member, or no user, any more.
-            if refusal.status != (_CONFLICT if member else _NOT_FOUND) and not (not member and refusal.status == 400):
+            # Already a member; or not one, or no user, any more.
+            if refusal.status != (_CONFLICT if member else _NOT_FOUND):
                 raise
 
     # ------------------------------------------------------------------------------------------------------------ users
