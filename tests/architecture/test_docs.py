@@ -190,6 +190,14 @@ def test_every_table_is_in_the_architecture() -> None:
     assert {table for table in Base.metadata.tables if f"`{table}`" not in page} == set()
 
 
+@pytest.mark.parametrize("flow", ["A request", "An event", "The access journal", "A login"])
+def test_every_flow_has_a_diagram_that_can_be_drawn(flow: str) -> None:
+    section = _page("architecture.md").split(f"\n## {flow}\n", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
+    diagram = re.search(r"```mermaid\n(sequenceDiagram\n.*?)```", section, re.DOTALL)
+    assert diagram is not None
+    assert ";" not in diagram[1]  # it ends a statement, also in the middle of a text
+
+
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: value.name)
 def test_every_value_of_the_contract_has_a_french_label(value: EnumValueDescriptor) -> None:
     exempt = {"dui.options.v1.Format"}  # never shown: what a format asks for is told by its refusal, in both languages
