@@ -73,7 +73,7 @@ async def _all(js: JetStreamContext) -> list[DeadLetter]:
 
 def _run(action: Callable[[JetStreamContext], Awaitable[T]]) -> T:
     async def connected() -> T:
-        client = await nats.connect(operator.nats_url(), connect_timeout=3, allow_reconnect=False, error_cb=_quiet)
+        client = await nats.connect(operator.nats_url(), connect_timeout=3, max_reconnect_attempts=1, error_cb=_quiet)
         try:
             return await action(client.jetstream())
         finally:

@@ -64,7 +64,7 @@ async def _rebuild(service: str, settings: ServiceSettings, wanted: str | None) 
     if missing := set(FACTS_OF) - set(snapshots) - {service}:
         raise StackError(f"DUI_{missing.pop().upper()}_TARGET is not set")
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=1, name="dui-rebuild")
-    client = await nats.connect(operator.nats_url(), connect_timeout=3, allow_reconnect=False)
+    client = await nats.connect(operator.nats_url(), connect_timeout=3, max_reconnect_attempts=1)
     try:
         tenants = [wanted] if wanted else await asyncio.to_thread(_tenants, service, settings, identity, token)
         return [
