@@ -10,9 +10,12 @@ import pytest
 from dui.identity.v1 import access_pb2, organisation_pb2, professions_pb2
 from dui.identity.v1 import staff_pb2 as pb
 from dui.options.v1 import options_pb2
+from dui_identity.policy import release
 from dui_identity.testing import Association, open_association
 from dui_kit.ids import new_id
+from dui_kit.settings import ServiceSettings
 from dui_kit.testing import CallFailed, Harness
+from dui_kit.worker.contract import WorkerContext
 
 P, C, A, S = professions_pb2.Profession, options_pb2.Category, options_pb2.Action, pb.AccountStatus
 _logins = itertools.count()
@@ -398,3 +401,37 @@ class TestThePolicy:
         with pytest.raises(CallFailed) as refused:
             self.reset(association, P.PROFESSION_NURSE, C.CATEGORY_MEDICAL)
         assert refused.value.reason == "OVERRIDE_MISSING"
+
+
+class TestAnotherRelease:
+    def test_its_defaults_reach_an_association_where_it_changed_nothing(
+        self, harness: Harness, association: Association
+    ) -> None:
+        kept = (P.PROFESSION_EDUCATOR, C.CATEGORY_ALERT)
+        TestThePolicy().override(association, *kept, A.ACTION_READ, A.ACTION_WRITE)
+        context = WorkerContext(harness.engine, ServiceSettings(), lambda: [association.tenant_id])
+
+        def announced(profession: int) -> list[int]:
+            rows = harness.admin(
+                "SELECT aggregate_version FROM outbox WHERE tenant_id = %s AND aggregate_id = %s ORDER BY 1",
+                (association.tenant_id, f"profession-{profession}"),
+            )
+            return [version for (version,) in rows]
+
+        release.JOB.run(context)
+        assert announced(P.PROFESSION_NURSE) == [1]
+        # An older release announced other rights of nurses.
+        harness.admin(
+            "UPDATE policy_publication SET digest = '' WHERE tenant_id = %s AND profession = %s",
+            (association.tenant_id, int(P.PROFESSION_NURSE)),
+        )
+        for _ in range(2):
+            release.JOB.run(context)
+        assert announced(P.PROFESSION_NURSE) == [1, 2]
+        assert announced(P.PROFESSION_EDUCATOR) == [1, 2]
+        assert announced(P.PROFESSION_DOCTOR) == [1]
+        rights = harness.admin(
+            "SELECT version FROM access_policy WHERE tenant_id = %s AND profession = %s",
+            (association.tenant_id, int(P.PROFESSION_NURSE)),
+        )
+        assert rights == [(2,)]
