@@ -74,12 +74,13 @@ _REACH_PERSON = """(SELECT min(q.admission_only::int) FROM access_perimeter q
           AND (s.facility_id IS NULL OR q.facility_id = s.facility_id)
           AND (s.unit_id IS NULL OR q.unit_id IS NULL OR q.unit_id = s.unit_id)
           AND q.valid_from <= now() AND (q.valid_to IS NULL OR q.valid_to > now()))"""
+# CASE, not coalesce: PostgreSQL does not take coalesce for leakproof, and under row-level security the join would read
+# every person of the association.
 _PERSON = """LEFT JOIN LATERAL (
      SELECT array_agg(m.beneficiary_id ORDER BY m.surviving_id NULLS FIRST, m.beneficiary_id) AS ids
-     FROM access_person o JOIN access_person m ON m.tenant_id = o.tenant_id
-      AND (m.beneficiary_id = coalesce(o.surviving_id, o.beneficiary_id)
-           OR m.surviving_id = coalesce(o.surviving_id, o.beneficiary_id))
-     WHERE o.tenant_id = t.tenant_id AND o.beneficiary_id = %(beneficiary)s) b ON true"""
+     FROM (SELECT CASE WHEN surviving_id IS NULL THEN beneficiary_id ELSE surviving_id END AS id
+           FROM access_person WHERE tenant_id = %(tenant)s AND beneficiary_id = %(beneficiary)s) o
+     JOIN access_person m ON m.tenant_id = %(tenant)s AND (m.beneficiary_id = o.id OR m.surviving_id = o.id)) b ON true"""
 _GLASS = """EXISTS (SELECT 1 FROM access_break_glass g
         WHERE g.tenant_id = t.tenant_id AND g.account_id = a.account_id AND g.beneficiary_id = ANY (b.ids)
           AND g.valid_from <= now() AND g.valid_to > now())"""
