@@ -7,14 +7,17 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Computed,
     Date,
     ForeignKeyConstraint,
+    FromClause,
     Index,
     Integer,
     SmallInteger,
     Table,
     Text,
+    case,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -116,3 +119,12 @@ identity_check = Table(
     of_person("identity_check"),
     Index("identity_check_beneficiary_id_idx", "tenant_id", "beneficiary_id"),
 )
+
+
+def answers_for(record: FromClause) -> ColumnElement[str]:
+    """The record that answers for one: itself, or the one that it is part of.
+
+    CASE, not COALESCE: PostgreSQL does not take COALESCE for leakproof, so that under row-level security a join on it
+    would read every record of the association.
+    """
+    return case((record.c.surviving_id.is_(None), record.c.beneficiary_id), else_=record.c.surviving_id)

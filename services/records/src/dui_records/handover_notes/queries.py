@@ -6,9 +6,9 @@ from datetime import date, datetime
 
 from dui_kit.call import Call
 from dui_kit.pages import Page
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Select, and_, select
 
-from dui_records.beneficiaries.tables import beneficiary
+from dui_records.beneficiaries.tables import answers_for, beneficiary
 from dui_records.columns import AnyRow
 from dui_records.handover_notes.tables import handover_note
 from dui_records.stays.tables import stay
@@ -39,7 +39,6 @@ def of_facility(
 
     Persons present, then the records merged with theirs, then their notes since an instant: each step by an index.
     """
-    survivor = func.coalesce(_own.c.surviving_id, _own.c.beneficiary_id)
     here = [
         stay.c.tenant_id == call.tenant_id,
         stay.c.facility_id == facility_id,
@@ -50,7 +49,7 @@ def of_facility(
     if unit_id:
         here.append(stay.c.unit_id == unit_id)
     survivors = (
-        select(survivor.label("beneficiary_id"))
+        select(answers_for(_own).label("beneficiary_id"))
         .select_from(stay)
         .join(_own, and_(_own.c.tenant_id == stay.c.tenant_id, _own.c.beneficiary_id == stay.c.beneficiary_id))
         .where(*here)

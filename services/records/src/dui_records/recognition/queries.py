@@ -11,7 +11,7 @@ from dui_kit.call import Call
 from dui_kit.pages import Page
 from sqlalchemy import Select, Text, and_, bindparam, cast, func, not_, or_, select, tuple_, union_all
 
-from dui_records.beneficiaries.tables import beneficiary
+from dui_records.beneficiaries.tables import answers_for, beneficiary
 from dui_records.columns import AnyRow
 from dui_records.recognition.rules import ALIKE, Likeness, likeness, swapped_date
 from dui_records.stays.tables import stay
@@ -181,7 +181,7 @@ def present_by_name(
             _survivor,
             and_(
                 _survivor.c.tenant_id == stay.c.tenant_id,
-                _survivor.c.beneficiary_id == func.coalesce(_own.c.surviving_id, _own.c.beneficiary_id),
+                _survivor.c.beneficiary_id == answers_for(_own),
             ),
         )
         .where(*here)

@@ -1,0 +1,203 @@
+"""Every query of a list, a search or a read uses an index, as the app role, in an association of 20,000 persons."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from dui.options.v1.options_pb2 import Category
+from dui.records.v1 import (
+    allergies_pb2,
+    drafts_pb2,
+    facts_pb2,
+    handover_notes_pb2,
+    medical_history_pb2,
+    relations_pb2,
+    stays_pb2,
+)
+from dui.records.v1 import beneficiaries_pb2 as people
+from dui_kit.database import begin
+from dui_kit.testing import Harness
+from dui_records.testing import World
+from google.protobuf.message import Message
+from sqlalchemy import event, text
+from sqlalchemy.orm import Session
+
+PERSONS = 20_000
+
+_FILL = """
+INSERT INTO beneficiary (tenant_id, beneficiary_id, version, recorded_at, birth_name, birth_given_names, birth_date, sex,
+  national_identifier, national_identifier_oid, identity_status, doubtful, fictitious, birth_name_key, birth_given_key,
+  birth_name_sound, family_key, given_key, family_sound, homonym_key, person_version, opened_facility_id, opened_at)
+SELECT %(tenant)s, uuidv7(), 1, now(), name, ARRAY[given], born, 1, lpad(n::text, 15, '1'), '1.2.250.1.213.1.4.10', 1,
+  false, false, name, given, sound, name, given, sound, name || '|' || left(given, 3), 1, %(home)s, now()
+FROM (SELECT n, 'NOM' || chr(65 + n %% 26) || chr(65 + n / 26 %% 26) AS name, 'PRENOM' || chr(65 + n %% 17) AS given,
+        (date '1930-01-01' + n %% 25000)::text AS born, 'N' || (n %% 700)::text AS sound
+      FROM generate_series(1, %(persons)s) n) p
+"""
+_STAYS = """
+INSERT INTO admission (tenant_id, admission_id, beneficiary_id, version, recorded_at, facility_id, modality, requested_on,
+  status, created_at)
+SELECT tenant_id, beneficiary_id, beneficiary_id, 1, now(), (ARRAY[%(home)s, %(workshop)s]::uuid[])[1 + n %% 2], 1,
+  current_date - 400, CASE WHEN n %% 101 = 0 THEN 1 ELSE 5 END, now()
+FROM (SELECT *, row_number() OVER () AS n FROM beneficiary WHERE tenant_id = %(tenant)s) b;
+"""
+_MORE = """
+INSERT INTO stay (tenant_id, stay_id, beneficiary_id, version, recorded_at, admission_id, facility_id, modality, started_on,
+  ended_on, exit_reason, created_at)
+SELECT tenant_id, admission_id, beneficiary_id, 1, now(), admission_id, facility_id, 1, current_date - 300,
+  CASE WHEN n %% 101 = 1 THEN NULL ELSE current_date - 100 END, CASE WHEN n %% 101 = 1 THEN 0 ELSE 1 END, now()
+FROM (SELECT *, row_number() OVER () AS n FROM admission WHERE tenant_id = %(tenant)s) a
+"""
+_FACTS = """
+INSERT INTO access_person (tenant_id, beneficiary_id, version)
+SELECT tenant_id, beneficiary_id, 1 FROM beneficiary WHERE tenant_id = %(tenant)s;
+"""
+_PERIMETER = """
+INSERT INTO access_perimeter (tenant_id, fact_id, beneficiary_id, facility_id, admission_only, valid_from, valid_to, version)
+SELECT tenant_id, stay_id, beneficiary_id, facility_id, false, now() - interval '300 days',
+  CASE WHEN ended_on IS NULL THEN NULL ELSE now() - interval '70 days' END, 1 FROM stay WHERE tenant_id = %(tenant)s
+"""
+_NOTES = """
+INSERT INTO handover_note (tenant_id, handover_note_id, beneficiary_id, version, recorded_at, created_at, category, subject,
+  data, priority, observed_at)
+SELECT tenant_id, uuidv7(), beneficiary_id, 1, now(), now(), 5, 'x', 'y', 0, now()
+FROM stay, generate_series(1, 100) WHERE tenant_id = %(tenant)s AND ended_on IS NULL
+"""
+_ENTRIES = {
+    "relation": "family_name, kind, legal_role, trusted_person) SELECT %s, 'x', 1, 0, false",
+    "allergy": "kind, substance, severity, status) SELECT %s, 1, 'x', 1, 1",
+    "medical_event": "kind, label) SELECT %s, 1, 'x'",
+}
+
+
+@pytest.fixture(scope="module")
+def crowd(harness: Harness) -> World:
+    """An association of 20,000 persons: 200 of them present in two facilities, with a past."""
+    world = World(harness, now=datetime.now(UTC))
+    values = {"tenant": world.tenant, "home": world.home, "workshop": world.workshop, "persons": PERSONS}
+    for statement in (_FILL, _STAYS, _MORE, _FACTS, _PERIMETER, _NOTES):
+        harness.admin(statement, values)  # type: ignore[arg-type]
+    for table, rest in _ENTRIES.items():
+        common = f"tenant_id, {table}_id, beneficiary_id, version, recorded_at, created_at"
+        columns, content = rest.split(") SELECT %s, ")
+        harness.admin(
+            f"INSERT INTO {table} ({common}, {columns}) SELECT tenant_id, uuidv7(), beneficiary_id, 1, now(), now(), {content}"  # noqa: S608
+            " FROM beneficiary WHERE tenant_id = %(tenant)s",
+            values,  # type: ignore[arg-type]
+        )
+    harness.admin("ANALYZE")
+    return world
+
+
+@pytest.fixture
+def statements(harness: Harness) -> Iterator[list[tuple[str, Any]]]:
+    """What the service asks of the database, as it asks it."""
+    found: list[tuple[str, Any]] = []
+
+    def record(_c: Any, _k: Any, statement: str, parameters: Any, _x: Any, _m: bool) -> None:
+        found.append((statement, parameters))
+
+    event.listen(harness.engine, "before_cursor_execute", record)
+    yield found
+    event.remove(harness.engine, "before_cursor_execute", record)
+
+
+def somebody(world: World) -> str:
+    [(beneficiary_id,)] = world.harness.admin(
+        "SELECT beneficiary_id::text FROM stay WHERE tenant_id = %s AND facility_id = %s AND ended_on IS NULL LIMIT 1",
+        (world.tenant, world.home),
+    )
+    return str(beneficiary_id)
+
+
+def note() -> handover_notes_pb2.HandoverNote:
+    return handover_notes_pb2.HandoverNote(category=Category.CATEGORY_NURSING, subject="s", data="d")
+
+
+#: Operation → request, and the statements that it may take through SQLAlchemy (the guard's own go beside it).
+READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
+    "BeneficiaryService/GetBeneficiary": (people.GetBeneficiaryRequest, {"person": True}, 1),
+    "BeneficiaryService/SearchBeneficiaries": (
+        people.SearchBeneficiariesRequest,
+        {"birth_date": "1930-01-02", "name_prefix": "Nom"},
+        1,
+    ),
+    "BeneficiaryService/ListFacilityBeneficiaries": (people.ListFacilityBeneficiariesRequest, {"facility": True}, 1),
+    "BeneficiaryService/ListDuplicateCandidates": (people.ListDuplicateCandidatesRequest, {"person": True}, 2),
+    "BeneficiaryService/ListBeneficiaryVersions": (people.ListBeneficiaryVersionsRequest, {"person": True}, 1),
+    "AdmissionService/ListAdmissions": (stays_pb2.ListAdmissionsRequest, {"person": True}, 1),
+    "AdmissionService/ListFacilityAdmissions": (stays_pb2.ListFacilityAdmissionsRequest, {"facility": True}, 1),
+    "StayService/ListStays": (stays_pb2.ListStaysRequest, {"person": True}, 1),
+    "RelationService/ListRelations": (relations_pb2.ListRelationsRequest, {"person": True}, 1),
+    "AllergyService/ListAllergies": (allergies_pb2.ListAllergiesRequest, {"person": True}, 1),
+    "MedicalEventService/ListMedicalEvents": (medical_history_pb2.ListMedicalEventsRequest, {"person": True}, 1),
+    "HandoverNoteService/ListHandoverNotes": (handover_notes_pb2.ListHandoverNotesRequest, {"person": True}, 1),
+    "HandoverNoteService/ListFacilityHandoverNotes": (
+        handover_notes_pb2.ListFacilityHandoverNotesRequest,
+        {"facility": True},
+        1,
+    ),
+    "DraftService/ListDrafts": (drafts_pb2.ListDraftsRequest, {"person": True}, 1),
+    "PerimeterFactService/ListPerimeterFacts": (
+        facts_pb2.ListPerimeterFactsRequest,
+        {"person": True, "tenant": True},
+        4,
+    ),
+    "BeneficiaryService/CreateBeneficiary": (
+        people.CreateBeneficiaryRequest,
+        {
+            "facility": True,
+            "beneficiary": people.Beneficiary(
+                birth_name="Noma", birth_given_names=["Prenoma"], birth_date="1950-03-04", sex=people.SEX_MALE
+            ),
+        },
+        3,
+    ),
+    "HandoverNoteService/CreateHandoverNote": (
+        handover_notes_pb2.CreateHandoverNoteRequest,
+        {"person": True, "handover_note": note()},
+        2,
+    ),
+}
+
+
+def plan_of(world: World, statement: str, parameters: Any) -> str:
+    """The plan of a statement, as the app role in the association."""
+    with Session(world.harness.engine) as session:
+        begin(session, world.tenant, durable=False, statement_ms=5000)
+        connection = session.connection()
+        # Small tables of a test are cheaper to scan than to look up: the question is whether an index can serve.
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        rows = raw.cursor().execute("EXPLAIN (COSTS OFF) " + statement, parameters).fetchall()
+        session.rollback()
+    return "\n".join(row[0] for row in rows)
+
+
+@pytest.mark.parametrize("operation", sorted(READS))
+def test_every_query_uses_an_index(crowd: World, statements: list[tuple[str, Any]], operation: str) -> None:
+    kind, options, most = READS[operation]
+    fields = {name: value for name, value in options.items() if name not in {"person", "facility", "tenant"}}
+    if "person" in options:
+        fields["beneficiary_id"] = somebody(crowd)
+    if "facility" in options:
+        fields["facility_id"] = crowd.home
+    system = "tenant" in options
+    if system:
+        fields["tenant_id"] = crowd.tenant
+        crowd.harness.call(f"dui.records.v1.{operation}", kind(**fields))
+    else:
+        crowd.call(operation, kind(**fields))
+    asked = [one for one in statements if re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)", one[0])]
+    assert 1 <= len(asked) <= most, [statement for statement, _ in asked]
+    for statement, parameters in asked:
+        plan = plan_of(crowd, statement, parameters)
+        assert "Seq Scan" not in plan, f"{statement}\n{plan}"
+        # A lookup by nothing more than the tenant reads all of it.
+        for condition in re.findall(r"Index Cond: (.*)", plan):
+            assert " AND " in condition or "tenant_id" not in condition, f"{condition}\n{plan}"
