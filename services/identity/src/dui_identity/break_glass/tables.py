@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from dui_kit.tables import Base
-from sqlalchemy import CheckConstraint, DateTime, Index, SmallInteger, Text, text
+from sqlalchemy import CheckConstraint, DateTime, ForeignKeyConstraint, Index, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,6 +15,11 @@ class BreakGlass(Base):
 
     __tablename__ = "break_glass"
     __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "account_id"],
+            ["account.tenant_id", "account.account_id"],
+            name="break_glass_account_id_fkey",
+        ),
         CheckConstraint(
             "(verdict IS NULL) = (reviewed_at IS NULL) AND (verdict IS NULL) = (reviewer_account_id IS NULL)",
             name="review",
