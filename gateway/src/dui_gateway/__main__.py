@@ -7,7 +7,7 @@ import socket
 import sys
 
 from dui_gateway import contract
-from dui_gateway.settings import GatewaySettings
+from dui_gateway.settings import GatewaySettings, SettingError
 
 
 def serve(settings: GatewaySettings) -> int:
@@ -44,11 +44,14 @@ def serve(settings: GatewaySettings) -> int:
 
 
 def _refuse_taken_address(host: str, port: int) -> None:
-    """OSError when somebody listens there. The server binds with SO_REUSEPORT: a second gateway on the same address would
+    """`SettingError` when somebody listens there. The server binds with SO_REUSEPORT: a second gateway on the same address would
     silently take half of the requests."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingError(f"DUI_GATEWAY_LISTEN={host}:{port}: {error.strerror}") from error
 
 
 def check(settings: GatewaySettings) -> int:
@@ -72,7 +75,12 @@ def main() -> int:
     commands = {"serve": serve, "check": check, "openapi": print_openapi}
     parser = argparse.ArgumentParser(prog="dui_gateway")
     parser.add_argument("command", choices=sorted(commands))
-    return commands[parser.parse_args().command](GatewaySettings())
+    command = commands[parser.parse_args().command]
+    try:
+        return command(GatewaySettings())
+    except SettingError as error:
+        print(error, file=sys.stderr)  # noqa: T201 (for whoever starts it)
+        return 2
 
 
 if __name__ == "__main__":

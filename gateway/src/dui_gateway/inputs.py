@@ -11,6 +11,7 @@ from dui_kit.errors import Refusal
 from flask import Request
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from dui_gateway import texts
 from dui_gateway.codec.decode import (
@@ -36,13 +37,14 @@ ReadBody = Callable[[bytes, dict[str, Any], Faults], None]
 class Inputs:
     """How one operation reads its request. Made once."""
 
-    def __init__(self, operation: Operation, *, max_depth: int) -> None:
+    def __init__(self, operation: Operation, *, max_depth: int, max_bytes: int) -> None:
         fields = operation.method.input_type.fields_by_name
         self._request = operation.request
         self._path: Mapping[str, Convert] = {name: _from_text(fields[name]) for name in operation.parameters}
         self._query = {field.name: (field, _from_text(field)) for field in operation.query}
         self._media = _PATCH if operation.verb == "PATCH" else _JSON
         self._max_depth = max_depth
+        self._max_bytes = max_bytes
         self._body = self._body_reader(operation)
 
     def read(self, request: Request, parameters: Mapping[str, str]) -> Message:
@@ -54,7 +56,7 @@ class Inputs:
         if request.query_string:
             self._read_query(request.args.lists(), values, faults)
         if self._body is not None:
-            raw = request.get_data(cache=False)
+            raw = read_body(request, self._max_bytes)
             if raw:
                 check_media_type(request, self._media)
             self._body(raw, values, faults)
@@ -122,6 +124,22 @@ class Inputs:
         if type(document) is not dict:
             raise Refusal(texts.BODY_REQUIRED)
         return document
+
+
+def read_body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises RequestEntityTooLarge beyond `limit`, also when the caller sends it in pieces without telling
+    its length: Werkzeug would cut it there and let the rest of the program read a half."""
+    length = request.content_length
+    if length is not None and length > limit:
+        raise RequestEntityTooLarge
+    source, left = request.environ["wsgi.input"], limit + 1 if length is None else length
+    pieces = []
+    while left > 0 and (piece := source.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    if length is None and left <= 0:
+        raise RequestEntityTooLarge
+    return b"".join(pieces)
 
 
 def depth(document: Any) -> int:

@@ -76,7 +76,9 @@ class View:
         self.__name__ = operation.name
         self._operation = operation
         self._parts = parts
-        self._inputs = Inputs(operation, max_depth=parts.settings.max_json_depth)
+        self._inputs = Inputs(
+            operation, max_depth=parts.settings.max_json_depth, max_bytes=parts.settings.max_body_bytes
+        )
         self._encode = encoder(operation.result)
         self._span = f"{operation.verb} {operation.path}"
         self._labels = {"operation": self._span}

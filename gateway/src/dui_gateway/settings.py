@@ -9,6 +9,10 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+class SettingError(ValueError):
+    """A setting with which the gateway cannot start."""
+
+
 class GatewaySettings(BaseSettings):
     """What the gateway is told. Limits are per process: with N processes a caller may reach N times as much."""
 
@@ -80,10 +84,10 @@ class GatewaySettings(BaseSettings):
         return self.oidc_jwks_url or f"{self.oidc_issuer}/protocol/openid-connect/certs"
 
     def target(self, service: str) -> str:
-        """gRPC target of a service; ValueError when it is not set."""
+        """gRPC target of a service; `SettingError` when it is not set."""
         found = getattr(self, f"{service}_target", "")
         if not found:
-            raise ValueError(
+            raise SettingError(
                 f"DUI_{service.upper()}_TARGET is not set: the gateway has nowhere to send {service} calls"
             )
         return str(found)

@@ -1,0 +1,207 @@
+"""The real server process: what it does with signals, with a taken address, and with bodies that it refuses."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from dui.identity.v1 import staff_pb2
+from dui_kit.keyset import KeySet
+
+START_SECONDS = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Running:
+    """A gateway process."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def children(self) -> list[int]:
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in found.split()]
+
+
+def settings_of(port: int, target: str, cache: Path) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("DUI_", "OTEL_"))},
+        "DUI_GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "DUI_IDENTITY_TARGET": target,
+        "DUI_RECORDS_TARGET": target,
+        "DUI_OIDC_ISSUER": "https://login.example/realms/dui",
+        "DUI_OIDC_JWKS_URL": "http://127.0.0.1:1/certs",
+        "DUI_CACHE_DIR": str(cache),
+        "DUI_GATEWAY_THREADS": "4",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def wait_until(condition: Any, seconds: float = START_SECONDS) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def running(backend: Any, keys: KeySet, tmp_path: Path) -> Iterator[Running]:
+    # The keys lie on disk as they would after an earlier run: the issuer is not there at all.
+    KeySet("http://127.0.0.1:1/certs", tmp_path, fetch=keys._fetch).get("k1")
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dui_gateway", "serve"],
+        env=settings_of(port, backend.target, tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    gateway = Running(process, port)
+    try:
+        wait_until(lambda: process.poll() is not None or gateway.listens())
+        assert process.poll() is None, process.communicate()[0]
+        yield gateway
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=30)
+
+
+def test_calls_under_way_are_answered_before_the_gateway_stops(running: Running, backend: Any, token: Any) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def answer(_request: Any, _context: grpc.ServicerContext) -> Any:
+        entered.set()
+        release.wait(20)
+        return staff_pb2.GetMyAccountResponse()
+
+    backend.answers["GetMyAccount"] = answer
+    found: list[int] = []
+    caller = threading.Thread(target=lambda: found.append(running.get("/v1/me", Authorization=f"Bearer {token()}")[0]))
+    caller.start()
+    try:
+        assert entered.wait(START_SECONDS)
+        running.process.terminate()
+        wait_until(lambda: not running.listens())
+        assert running.process.poll() is None
+    finally:
+        release.set()
+    caller.join(30)
+    assert found == [200]
+    assert running.process.wait(30) == 0
+
+
+def test_no_process_is_left_after_the_gateway_was_killed(running: Running) -> None:
+    running.get("/livez")
+    (worker,) = running.children()
+    running.process.kill()
+    running.process.wait(30)
+    wait_until(
+        lambda: not Path(f"/proc/{worker}").exists() or Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z"
+    )
+    assert not running.listens()
+
+
+def test_a_taken_address_is_refused_with_a_message(running: Running, tmp_path: Path, backend: Any) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "dui_gateway", "serve"],
+        env=settings_of(running.port, backend.target, tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    assert second.returncode != 0
+    assert f"127.0.0.1:{running.port}" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_missing_setting_is_named(tmp_path: Path) -> None:
+    settings = settings_of(free_port(), "", tmp_path)
+    refused = subprocess.run(
+        [sys.executable, "-m", "dui_gateway", "serve"],
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode != 0
+    assert "DUI_IDENTITY_TARGET" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_body_of_ten_megabytes_is_refused_in_words_and_the_gateway_goes_on(running: Running, token: Any) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+    headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
+    path = "/v1/beneficiaries/0197f3a2-5c1e-7b44-9d3f-2a6b8c0e1f57/handover_notes"
+    connection.request("POST", path, body=b'{"data":"' + b"x" * 10_000_000 + b'"}', headers=headers)
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["reason"]) == (413, "BODY_TOO_LARGE")
+    # The same connection goes on: nothing of the body is left in it.
+    connection.request("POST", path, body=b"{}", headers={"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["reason"]) == (401, "TOKEN_MISSING")
+    connection.request("GET", "/livez")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_a_body_sent_in_pieces_is_read_and_bounded(running: Running, token: Any, backend: Any) -> None:
+    headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
+    path = "/v1/beneficiaries/0197f3a2-5c1e-7b44-9d3f-2a6b8c0e1f57/handover_notes"
+
+    def send(*pieces: bytes) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+        connection.request("POST", path, body=iter(pieces), headers=headers, encode_chunked=True)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    assert send(b'{"subject":', b'"Chute"}') == 201
+    assert backend.last.request.handover_note.subject == "Chute"
+    assert send(b'{"data":"', *([b"x" * 65_536] * 40), b'"}') == 413
+
+
+def test_the_log_names_operations_and_never_what_was_typed(running: Running, token: Any) -> None:
+    status, _ = running.get("/v1/beneficiaries/jeanne-martin?nom=MARTIN", Authorization=f"Bearer {token()}")
+    assert status == 400
+    running.process.terminate()
+    said, _ = running.process.communicate(timeout=30)
+    (line,) = [json.loads(line) for line in said.splitlines() if "refused" in line]
+    assert line["operation"] == "GET /v1/beneficiaries/{beneficiary_id}"
+    assert line["reason"] == "PARAMETER_UNKNOWN"
+    assert "martin" not in said.lower()
+    assert token() not in said
