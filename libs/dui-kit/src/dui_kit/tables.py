@@ -68,7 +68,6 @@ outbox = Table(
     _at("created_at", default=True),
     _at("published_at", null=True),
     Index("outbox_pending_idx", "position", postgresql_where=text("published_at IS NULL")),
-    Index("outbox_published_at_idx", "published_at"),
 )
 
 #: Journal entries to hand to identity. `sequence` is given by the relay, without gaps for each tenant.

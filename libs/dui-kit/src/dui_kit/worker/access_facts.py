@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dui_kit import facts
 from dui_kit.database import raw
 from dui_kit.worker.contract import Consumer, ConsumerCall, Event
@@ -24,6 +26,11 @@ def apply(call: ConsumerCall, event: Event) -> None:
     facts.apply_fact(raw(call.session), call.tenant_id, event.message)
 
 
+def apply_many(call: ConsumerCall, events: Sequence[Event]) -> None:
+    """Does the same for several facts."""
+    facts.apply_facts(raw(call.session), call.tenant_id, (event.message for event in events))
+
+
 def access_consumers(service: str) -> list[Consumer]:
     """Consumers of the facts of all owners but the service itself, which applies its own as it writes them."""
     return [
@@ -34,6 +41,8 @@ def access_consumers(service: str) -> list[Consumer]:
             subjects=fact_subjects(owner),
             handler=apply,
             idempotent=True,
+            many=apply_many,
+            batch=500,
         )
         for owner in FACTS_OF
         if owner != service

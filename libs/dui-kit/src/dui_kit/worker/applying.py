@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from typing import Any
 
 import grpc
 import psycopg
 import sqlalchemy.exc
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 from sqlalchemy import Engine
 
 from dui_kit import telemetry
@@ -18,6 +20,8 @@ from dui_kit.database import raw, tenant_session
 from dui_kit.outbox import Outbox
 from dui_kit.worker.contract import Consumer, ConsumerCall, Event, Hold, Reject
 from dui_kit.worker.delivery import Delivery
+
+Connection = psycopg.Connection[tuple[Any, ...]]
 
 _INBOX = """INSERT INTO inbox (consumer, event_id, tenant_id) SELECT %s, e, %s::uuid FROM unnest(%s::uuid[]) e
 ON CONFLICT DO NOTHING RETURNING event_id::text"""
@@ -102,34 +106,56 @@ class Applier:
         consumer, tenant_id = self._consumer, deliveries[0].tenant_id
         with tenant_session(self._engine, tenant_id) as session:
             connection = raw(session)
-            new: set[str] | None = None
-            if not consumer.idempotent:
-                ids = [delivery.event_id for delivery in deliveries]
-                cursor = connection.execute(_INBOX, (consumer.durable, tenant_id, ids))
-                new = {row[0] for row in cursor.fetchall()}
-            outbox = Outbox(self._service, tenant_id)
-            call = ConsumerCall(session, tenant_id, datetime.now(UTC), outbox)
-            for delivery in deliveries:
-                if new is not None:
-                    if delivery.event_id not in new:
-                        continue
-                    new.remove(delivery.event_id)  # the same event twice in one batch
-                event = delivery.event()
-                if delivery.traceparent is None:
-                    self._handle(call, event)
-                    continue
-                with telemetry.span(f"process {event.type}", SpanKind.CONSUMER, delivery.traceparent) as span:
-                    outbox.traceparent = telemetry.traceparent(span) or delivery.traceparent
-                    try:
-                        self._handle(call, event)
-                    except Exception as error:
-                        telemetry.fail(span, reason_of(error))
-                        raise
+            fresh = deliveries if consumer.idempotent else self._new(connection, deliveries)
+            call = ConsumerCall(session, tenant_id, datetime.now(UTC), Outbox(self._service, tenant_id))
+            if consumer.many is not None and len(fresh) > 1:
+                with ExitStack() as spans:
+                    for delivery in fresh:
+                        if _is_sampled(delivery):
+                            spans.enter_context(_span(delivery))
+                    consumer.many(call, [delivery.event() for delivery in fresh])
+            else:
+                for delivery in fresh:
+                    self._handle(call, delivery)
+            session.flush()
+            call.outbox.write(connection)
 
-    def _handle(self, call: ConsumerCall, event: Event) -> None:
+    def _new(self, connection: Connection, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Those that this consumer has not applied yet; their inbox rows are written."""
+        by_id = {delivery.event_id: delivery for delivery in deliveries}
+        cursor = connection.execute(_INBOX, (self._consumer.durable, deliveries[0].tenant_id, list(by_id)))
+        new = {row[0] for row in cursor.fetchall()}
+        return [delivery for event_id, delivery in by_id.items() if event_id in new]
+
+    def _handle(self, call: ConsumerCall, delivery: Delivery) -> None:
+        event = delivery.event()
+        if not _is_sampled(delivery):
+            call.outbox.traceparent = delivery.traceparent
+            self._effect(call, event)
+            return
+        with _span(delivery) as span:
+            call.outbox.traceparent = telemetry.traceparent(span)
+            try:
+                self._effect(call, event)
+            except Exception as error:
+                telemetry.fail(span, reason_of(error))
+                raise
+
+    def _effect(self, call: ConsumerCall, event: Event) -> None:
         self._consumer.handler(call, event)
-        call.session.flush()
-        call.outbox.write(raw(call.session))
+        if call.outbox.events:
+            # What it announces carries the trace of this event, not of the next one in the batch.
+            call.session.flush()
+            call.outbox.write(raw(call.session))
+
+
+def _is_sampled(delivery: Delivery) -> bool:
+    """Only sampled traces get a span: for the others it would cost more than the effect."""
+    return delivery.traceparent is not None and delivery.traceparent.endswith("-01")
+
+
+def _span(delivery: Delivery) -> AbstractContextManager[Span]:
+    return telemetry.span(f"process {delivery.type}", SpanKind.CONSUMER, delivery.traceparent)
 
 
 def _is_away(error: BaseException) -> bool:

@@ -70,6 +70,7 @@ class Reject(Exception):
 
 
 Handler = Callable[[ConsumerCall, Event], None]
+ManyHandler = Callable[[ConsumerCall, Sequence[Event]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Consumer:
     idempotent: bool = False
     #: Most events taken at once.
     batch: int = 200
+    #: Does to several events what `handler` does to one after another, where that is cheaper.
+    many: ManyHandler | None = None
 
     @property
     def durable(self) -> str:

@@ -163,7 +163,9 @@ class EventRelay:
             "ce-time": row.created_at.isoformat(),
             "dui-tenant": row.tenant_id,
         }
-        if row.traceparent:
+        if row.traceparent and not row.traceparent.endswith("-01"):
+            headers["traceparent"] = row.traceparent  # not sampled: no span, the header is passed on
+        elif row.traceparent:
             with telemetry.span(f"publish {row.event_type}", SpanKind.PRODUCER, row.traceparent) as span:
                 headers["traceparent"] = telemetry.traceparent(span) or row.traceparent
         return Outgoing(row.subject, row.payload, headers)

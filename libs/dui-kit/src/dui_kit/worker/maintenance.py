@@ -30,9 +30,9 @@ IDEMPOTENCY_KEPT = timedelta(hours=48)
 #: Rows deleted by one statement: short transactions, so that vacuum keeps up.
 CHUNK = 5_000
 
-_PURGE_OUTBOX = f"""DELETE FROM outbox WHERE event_id IN (
-    SELECT event_id FROM outbox WHERE published_at < %s ORDER BY published_at LIMIT {CHUNK})"""  # noqa: S608
 # Ids are UUIDv7: what is older than an instant has a smaller id. Only what JetStream has acknowledged goes.
+_PURGE_OUTBOX = f"""DELETE FROM outbox WHERE event_id IN (
+    SELECT event_id FROM outbox WHERE event_id < %s AND published_at IS NOT NULL LIMIT {CHUNK})"""  # noqa: S608
 _PURGE_JOURNAL = f"""DELETE FROM journal_outbox WHERE entry_id IN (
     SELECT o.entry_id FROM journal_outbox o JOIN journal_counter c ON c.tenant_id = o.tenant_id
     WHERE o.entry_id < %s AND o.sequence <= c.published_sequence LIMIT {CHUNK})"""  # noqa: S608
@@ -41,11 +41,11 @@ _TENANTS = "SELECT tenant_id::text FROM access_tenant ORDER BY tenant_id"
 
 async def purge_published(connection: RelayConnection, now: datetime) -> int:
     """Deletes published events and journal entries that are older than 7 days; returns how many rows."""
-    before = now - OUTBOX_KEPT
+    before = smallest_id(now - OUTBOX_KEPT)
     deleted = 0
-    for statement, bound in ((_PURGE_OUTBOX, before), (_PURGE_JOURNAL, smallest_id(before))):
+    for statement in (_PURGE_OUTBOX, _PURGE_JOURNAL):
         while True:
-            count = (await connection.execute(statement, (bound,))).rowcount
+            count = (await connection.execute(statement, (before,))).rowcount
             deleted += count
             if count < CHUNK:
                 break

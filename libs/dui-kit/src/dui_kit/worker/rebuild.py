@@ -21,7 +21,7 @@ from sqlalchemy import Engine, text
 from dui_kit.clients import Client
 from dui_kit.credentials import ServiceToken
 from dui_kit.database import raw, tenant_session
-from dui_kit.facts import apply_fact, unwrap
+from dui_kit.facts import apply_facts, unwrap
 from dui_kit.worker.access_facts import FACTS_OF
 from dui_kit.worker.contract import Reject
 from dui_kit.worker.delivery import read
@@ -67,17 +67,13 @@ def _replace(engine: Engine, tenant_id: str, owner: str, snapshot: Snapshot) -> 
     with tenant_session(engine, tenant_id) as session:
         for table in _TABLES[owner]:
             session.execute(text(f"DELETE FROM {table}"))  # noqa: S608 (a constant of this module)
-        connection = raw(session)
-        with connection.pipeline():
-            for fact in facts:
-                apply_fact(connection, tenant_id, fact)
+        apply_facts(raw(session), tenant_id, facts)
     return len(facts)
 
 
 def _apply(engine: Engine, tenant_id: str, facts: list[Message]) -> None:
     with tenant_session(engine, tenant_id) as session:
-        for fact in facts:
-            apply_fact(raw(session), tenant_id, fact)
+        apply_facts(raw(session), tenant_id, facts)
 
 
 async def _tail(js: JetStreamContext, owner: str, tenant_id: str, first: int) -> list[Message]:
