@@ -186,8 +186,8 @@ def _staff() -> None:
             ["unit.tenant_id", "unit.facility_id", "unit.unit_id"],
             name="assignment_unit_id_fkey",
         ),
-        sa.CheckConstraint("unit_id IS NULL OR facility_id IS NOT NULL", name="assignment_place_check"),
-        sa.CheckConstraint("valid_to IS NULL OR valid_to >= valid_from", name="assignment_period_check"),
+        sa.CheckConstraint("unit_id IS NULL OR facility_id IS NOT NULL", name="place"),
+        sa.CheckConstraint("valid_to IS NULL OR valid_to >= valid_from", name="period"),
     )
     op.execute(
         "ALTER TABLE assignment ADD CONSTRAINT assignment_overlap_excl EXCLUDE USING gist (tenant_id WITH =,"
@@ -246,9 +246,9 @@ def _break_glass() -> None:
         ),
         sa.CheckConstraint(
             "(verdict IS NULL) = (reviewed_at IS NULL) AND (verdict IS NULL) = (reviewer_account_id IS NULL)",
-            name="break_glass_review_check",
+            name="review",
         ),
-        sa.CheckConstraint("reviewer_account_id <> account_id", name="break_glass_reviewer_check"),
+        sa.CheckConstraint("reviewer_account_id <> account_id", name="reviewer"),
     )
     op.create_index("break_glass_valid_from_idx", "break_glass", ["tenant_id", "valid_from", "break_glass_id"])
     op.create_index(
