@@ -6,8 +6,6 @@ import importlib
 import inspect
 import pkgutil
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -266,20 +264,6 @@ def test_nothing_names_a_machine_or_a_registry() -> None:
         name = path.relative_to(ROOT)
         found += [f"{name}: {hit[0]}" for pattern in (machine, registry, mirror) if (hit := pattern.search(text))]
     assert found == []
-
-
-# -------------------------------------------------------------------------------------------------------------- borders
-
-
-def test_borders_between_packages_hold() -> None:
-    done = subprocess.run(
-        [str(Path(sys.prefix) / "bin" / "lint-imports"), "--no-cache"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def test_the_make_targets_of_the_readme_exist() -> None:

@@ -1,0 +1,63 @@
+"""The borders between packages, as `.importlinter` draws them."""
+
+from __future__ import annotations
+
+import configparser
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dui_kit
+from contract_files import ROOT
+
+#: What the gateway may use of the kit: how callers are known, how refusals are told, how calls are watched. Plain parts
+#: without a database besides.
+FOR_THE_GATEWAY = {
+    "clients",
+    "contract",
+    "errors",
+    "identifiers",
+    "ids",
+    "keyset",
+    "status",
+    "telemetry",
+    "texts",
+    "times",
+    "tokens",
+}
+
+
+def _contract(name: str) -> configparser.SectionProxy:
+    configuration = configparser.ConfigParser()
+    configuration.read(ROOT / ".importlinter", encoding="utf-8")
+    return configuration[f"importlinter:contract:{name}"]
+
+
+def test_the_borders_hold() -> None:
+    linter = Path(sys.prefix) / "bin" / "lint-imports"
+    done = subprocess.run([str(linter), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_a_new_part_of_the_kit_is_closed_to_the_gateway_until_somebody_opens_it() -> None:
+    closed = {name.removeprefix("dui_kit.") for name in _contract("gateway")["forbidden_modules"].split()}
+    parts = {module.name for module in pkgutil.iter_modules(dui_kit.__path__)}
+    assert closed | FOR_THE_GATEWAY == parts
+    assert closed & FOR_THE_GATEWAY == set()
+
+
+def test_every_package_of_the_workspace_is_watched() -> None:
+    configuration = configparser.ConfigParser()
+    configuration.read(ROOT / ".importlinter", encoding="utf-8")
+    watched = set(configuration["importlinter"]["root_packages"].split())
+    roots = ("libs/*/src/*", "services/*/src/*", "gateway/src/*", "deploy/*/src/*")
+    packages = {path.parent.name for pattern in roots for path in ROOT.glob(f"{pattern}/__init__.py")}
+    assert packages - {"dui"} == watched
+
+
+def test_every_rule_of_a_service_is_under_the_contract_of_rules() -> None:
+    sources = _contract("rules")["source_modules"].split()
+    for path in (ROOT / "services").glob("*/src/*/**/rules.py"):
+        package = path.relative_to(ROOT / "services").parts[2]
+        assert f"{package}.**.rules" in sources
