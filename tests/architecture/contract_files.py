@@ -12,6 +12,9 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescripto
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOS = ROOT / "protos"
+GENERATED = ROOT / "libs" / "dui-protos" / "src" / "dui"
+
+_NOT_OURS = {".git", ".venv", ".tools", ".dui", ".hypothesis", "__pycache__", "node_modules", "dist"}
 
 
 def files() -> list[FileDescriptor]:
@@ -43,16 +46,30 @@ def events() -> list[Descriptor]:
 
 
 def tracked(*suffixes: str) -> list[Path]:
-    """Files of the repository whose names end so (all, if none is given): those under version control, and new ones."""
+    """Files of the repository whose names end so (all, if none is given), without what is installed or generated.
+
+    Version control says which; in an archive without it, the folders that are never the repository's are left out.
+    """
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
-        check=True,
+        check=False,
         capture_output=True,
         text=True,
-    ).stdout
-    found = {ROOT / name for name in listing.split("\0") if name and (not suffixes or name.endswith(suffixes))}
-    return sorted(path for path in found if path.is_file())
+    )
+    if listing.returncode == 0:
+        found = {ROOT / name for name in listing.stdout.split("\0") if name}
+    else:
+        found = set(_walk(ROOT))
+    return sorted(path for path in found if path.is_file() and (not suffixes or path.name.endswith(suffixes)))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if not path.is_dir():
+            yield path
+        elif path != GENERATED and path.name not in _NOT_OURS and not path.name.endswith((".egg-info", "_cache")):
+            yield from _walk(path)
 
 
 def _nested(message: Descriptor) -> Iterator[Descriptor]:
