@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,18 +51,19 @@ def tracked(*suffixes: str) -> list[Path]:
 
     Version control says which; in an archive without it, the folders that are never the repository's are left out.
     """
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if listing.returncode == 0:
-        found = {ROOT / name for name in listing.stdout.split("\0") if name}
-    else:
-        found = set(_walk(ROOT))
+    known = _known_to_git()
+    found = set(_walk(ROOT)) if known is None else known
     return sorted(path for path in found if path.is_file() and (not suffixes or path.name.endswith(suffixes)))
+
+
+def _known_to_git() -> set[Path] | None:
+    """What git tracks, and new files that it does not ignore; None where there is no git or no repository."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    arguments = [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(arguments, cwd=ROOT, check=False, capture_output=True, text=True)
+    return {ROOT / name for name in listing.stdout.split("\0") if name} if listing.returncode == 0 else None
 
 
 def _walk(folder: Path) -> Iterator[Path]:
