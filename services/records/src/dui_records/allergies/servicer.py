@@ -13,7 +13,6 @@ from dui_records.allergies.tables import allergy
 from dui_records.columns import AnyRow
 from dui_records.days import latest_day
 from dui_records.entries import entry
-from dui_records.entries.entry import version_of
 
 
 def _check(message: pb.Allergy, now: datetime) -> None:
@@ -42,7 +41,6 @@ def _read(row: AnyRow) -> pb.Allergy:
         status=row.status,
         noticed_on=row.noticed_on,
         reason=row.reason,
-        version=version_of(row),
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from dui.common.v1 import history_pb2
 from dui.records.v1 import beneficiaries_pb2 as pb
-from dui_kit.times import to_timestamp
 
 from dui_records.beneficiaries.rules import Identity, IdentityStatus, NationalIdentifier, StrictTraits, tidy_name
 from dui_records.columns import AnyRow
 from dui_records.recognition.rules import NameKeys, name_keys
+from dui_records.stamps import stamp_version
 
 
 def _optional_name(message: pb.Beneficiary, name: str) -> str | None:
@@ -111,10 +110,8 @@ def to_proto(row: AnyRow) -> pb.Beneficiary:
         fictitious=row.fictitious,
         died_on=row.died_on.isoformat() if row.died_on else None,
         reason=row.reason,
-        version=history_pb2.Version(
-            version=row.version, author_account_id=row.author_account_id, recorded_at=to_timestamp(row.recorded_at)
-        ),
     )
+    stamp_version(message.version, row)
     if row.national_identifier is not None:
         message.national_identifier.value = row.national_identifier
         message.national_identifier.oid = row.national_identifier_oid

@@ -12,11 +12,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from dui.common.v1 import history_pb2
 from dui.records.v1 import allergies_pb2, handover_notes_pb2, medical_history_pb2, relations_pb2
 from dui_kit.call import Call
 from dui_kit.errors import not_found
-from dui_kit.times import to_timestamp
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
@@ -24,6 +22,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
 from dui_records.columns import AnyRow
 from dui_records.drafts.queries import finish
 from dui_records.entries.rules import check_reason
+from dui_records.stamps import stamp_version
 
 Entry = TypeVar(
     "Entry",
@@ -50,7 +49,7 @@ class Kind(Generic[Entry]):
     check: Callable[[Entry, datetime], None]
     #: The columns of an entry; given now.
     values: Callable[[Entry, datetime], dict[str, object]]
-    #: The entry of a row, without its etag.
+    #: The content of a row, with its ids; its version and its etag are set here.
     read: Callable[[AnyRow], Entry]
     #: The event of a row, for the kinds that other services follow.
     changed: Callable[[AnyRow], Message] | None = None
@@ -63,13 +62,6 @@ class Kind(Generic[Entry]):
     def id(self) -> Any:
         """The column of the ids."""
         return self.table.c[f"{self.name}_id"]
-
-
-def version_of(row: AnyRow) -> history_pb2.Version:
-    """Author, time and number of the version that a row holds."""
-    return history_pb2.Version(
-        version=row.version, author_account_id=row.author_account_id, recorded_at=to_timestamp(row.recorded_at)
-    )
 
 
 def create(call: Call, kind: Kind[Entry], entry: Entry, draft_id: str) -> Entry:
@@ -114,7 +106,7 @@ def correct(call: Call, kind: Kind[Entry], entry_id: str, change: Entry, mask: F
     row = _one(call, kind, entry_id, lock=True)
     kind.check_corrector(call, row)
     call.check_etag(row.entry_id, row.version)
-    current = kind.read(row)
+    current = _version(kind, row)
     current.ClearField("reason")  # a reason belongs to the version that it explains
     entry = call.apply_mask(current, change, mask, prefix=kind.name)
     check_reason(entry.reason)
@@ -140,8 +132,15 @@ def history(call: Call, kind: Kind[Entry], entry_id: str, request: Message) -> t
 
 def to_entry(kind: Kind[Entry], row: AnyRow) -> Entry:
     """The entry of a row, as its readers get it."""
-    entry = kind.read(row)
+    entry = _version(kind, row)
     entry.etag = Call.etag(row.entry_id, row.version)
+    return entry
+
+
+def _version(kind: Kind[Entry], row: AnyRow) -> Entry:
+    """The version that a row holds, as it goes to the history."""
+    entry = kind.read(row)
+    stamp_version(entry.version, row)
     return entry
 
 
@@ -180,7 +179,7 @@ def _one(call: Call, kind: Kind[Any], entry_id: str, *, lock: bool) -> AnyRow:
 
 
 def _announce(call: Call, kind: Kind[Entry], row: AnyRow) -> Entry:
-    entry = kind.read(row)
+    entry = _version(kind, row)
     call.save_version(entry_id=row.entry_id, version=row.version, message=entry, beneficiary_id=row.beneficiary_id)
     if kind.changed is not None:
         call.publish(kind.changed(row))

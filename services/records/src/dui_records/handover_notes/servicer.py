@@ -6,18 +6,18 @@ from datetime import datetime
 
 from dui.records.v1 import handover_notes_pb2 as pb
 from dui_kit.call import Call
-from dui_kit.times import from_timestamp, to_timestamp
+from dui_kit.times import from_timestamp
 from dui_kit.visibility import visible_beneficiaries
 from sqlalchemy import ColumnElement
 
 from dui_records.columns import AnyRow
 from dui_records.days import present_day
 from dui_records.entries import entry
-from dui_records.entries.entry import version_of
 from dui_records.handover_notes.events import handover_note_changed
 from dui_records.handover_notes.queries import of_facility
 from dui_records.handover_notes.rules import check_author, check_note, period_begins
 from dui_records.handover_notes.tables import handover_note
+from dui_records.stamps import stamp
 
 
 def _observed_at(message: pb.HandoverNote) -> datetime | None:
@@ -41,7 +41,7 @@ def _values(message: pb.HandoverNote, now: datetime) -> dict[str, object]:
 
 
 def _read(row: AnyRow) -> pb.HandoverNote:
-    return pb.HandoverNote(
+    note = pb.HandoverNote(
         handover_note_id=row.entry_id,
         beneficiary_id=row.beneficiary_id,
         category=row.category,
@@ -50,10 +50,10 @@ def _read(row: AnyRow) -> pb.HandoverNote:
         action=row.action,
         result=row.result,
         priority=row.priority,
-        observed_at=to_timestamp(row.observed_at),
         reason=row.reason,
-        version=version_of(row),
     )
+    stamp(note.observed_at, row.observed_at)
+    return note
 
 
 def _within(call: Call) -> ColumnElement[bool]:

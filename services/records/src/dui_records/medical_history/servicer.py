@@ -10,7 +10,6 @@ from dui_kit.call import Call
 from dui_records.columns import AnyRow
 from dui_records.days import latest_day
 from dui_records.entries import entry
-from dui_records.entries.entry import version_of
 from dui_records.medical_history.rules import check_medical_event
 from dui_records.medical_history.tables import medical_event
 
@@ -41,7 +40,6 @@ def _read(row: AnyRow) -> pb.MedicalEvent:
         ended_on=row.ended_on,
         comment=row.comment,
         reason=row.reason,
-        version=version_of(row),
     )
 
 

@@ -10,7 +10,6 @@ from dui_kit.call import Call
 from dui_records.columns import AnyRow
 from dui_records.days import latest_day
 from dui_records.entries import entry
-from dui_records.entries.entry import version_of
 from dui_records.relations.rules import check_relation
 from dui_records.relations.tables import relation
 
@@ -50,7 +49,6 @@ def _read(row: AnyRow) -> pb.Relation:
         call_order=row.call_order,
         ended_on=row.ended_on.isoformat() if row.ended_on else None,
         reason=row.reason,
-        version=version_of(row),
     )
 
 
