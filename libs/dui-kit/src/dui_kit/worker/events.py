@@ -14,7 +14,7 @@ from dui_kit import telemetry
 from dui_kit.telemetry import log
 from dui_kit.worker.leadership import RelayConnection
 from dui_kit.worker.metrics import RelayState
-from dui_kit.worker.publishing import WINDOW, Outcome, Outgoing, Publisher
+from dui_kit.worker.publishing import WINDOW, HeaderValue, Outcome, Outgoing, Publisher
 
 #: The pause between two looks, with and without work: an event waits 50 ms at most, an idle relay rests longer.
 BUSY_SECONDS = 0.05
@@ -32,6 +32,8 @@ _NEXT_BUT_PARKED = _SELECT.format(
 )
 _MARK = "UPDATE outbox SET published_at = clock_timestamp() WHERE event_id = ANY(%s::uuid[])"
 _DEPTH = "SELECT count(*), min(created_at) FROM outbox WHERE published_at IS NULL"
+
+_VERSION = HeaderValue("1.0")
 
 
 class _Row(NamedTuple):
@@ -64,7 +66,7 @@ class EventRelay:
     """
 
     def __init__(self, service: str, connection: RelayConnection, publisher: Publisher, state: RelayState) -> None:
-        self._source = f"/dui/{service}"
+        self._source = HeaderValue(f"/dui/{service}")
         self._connection = connection
         self._publisher = publisher
         self._state = state
@@ -153,15 +155,17 @@ class EventRelay:
         )
 
     def _outgoing(self, row: _Row) -> Outgoing:
-        headers = {
-            "Nats-Msg-Id": row.event_id,
-            "ce-specversion": "1.0",
-            "ce-id": row.event_id,
-            "ce-type": row.event_type,
+        event_id = HeaderValue(row.event_id)
+        headers: dict[str, str] = {
+            "Nats-Msg-Id": event_id,
+            "ce-specversion": _VERSION,
+            "ce-id": event_id,
+            "ce-type": HeaderValue(row.event_type),
             "ce-source": self._source,
+            # Not ours to vouch for: it is a value of the event.
             "ce-subject": row.aggregate_id,
-            "ce-time": row.created_at.isoformat(),
-            "dui-tenant": row.tenant_id,
+            "ce-time": HeaderValue(row.created_at.isoformat()),
+            "dui-tenant": HeaderValue(row.tenant_id),
         }
         if row.traceparent and not row.traceparent.endswith("-01"):
             headers["traceparent"] = row.traceparent  # not sampled: no span, the header is passed on

@@ -29,6 +29,26 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
+class HeaderValue(str):
+    """A header value that the kit made itself: an id, a name of a type, an instant; one line of ASCII.
+
+    nats-py cleans every value of every message (`strip`, then `translate`): with nine headers that is a third of the cost
+    of publishing. These have nothing to clean.
+    """
+
+    __slots__ = ()
+
+    def strip(self, chars: str | None = None, /) -> HeaderValue:
+        """Itself."""
+        del chars
+        return self
+
+    def translate(self, table: object, /) -> HeaderValue:
+        """Itself."""
+        del table
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message to publish."""
