@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from dui_identity.app import CONSTRAINTS
 from dui_identity.testing import Association, open_association
 from dui_kit import tables as kit
+from dui_kit.migrate import revision_of
 from dui_kit.tables import Base
 from dui_kit.testing import Harness
 from sqlalchemy import CheckConstraint, MetaData, Table, create_engine, make_url, text
@@ -88,3 +89,9 @@ def test_they_tell_ids_and_numbers_only_and_not_of_the_association_that_asks(
         # Without a tenant the tables themselves show nothing.
         assert connection.execute(text("SELECT count(*) FROM account")).scalar_one() == 0
         assert connection.execute(text("SELECT count(*) FROM association")).scalar_one() == 0
+
+
+def test_the_service_itself_can_tell_whether_its_schema_is_the_expected_one(harness: Harness) -> None:
+    found, expected = revision_of("dui_identity.migrations", harness.database.app_url)
+    assert expected is not None
+    assert found == expected
