@@ -1,0 +1,142 @@
+"""What proves that one association gets nothing of another: the catalogue of a database, and the rows of a tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from dui_kit.testing import Harness
+from psycopg import sql
+
+#: Tables that belong to no association, and why.
+WITHOUT_TENANT = {"alembic_version": "the revision of the schema"}
+#: Unique constraints without `tenant_id`, and why: another association's row may be felt, never seen.
+UNIQUE_WITHOUT_TENANT = {
+    "association_slug_key": "the short name of an association is its name in logins, for the whole platform",
+    "outbox_pkey": "an id of ours, made here and never taken from a caller",
+    "journal_outbox_pkey": "an id of ours, made here and never taken from a caller",
+    "inbox_pkey": "ids of events of ours, never taken from a caller",
+    "account_login_key": "a login is typed before anybody knows the association",
+}
+
+
+def tenant_tables(harness: Harness) -> list[str]:
+    """Every table and partitioned table that has `tenant_id`; partitions follow their parent."""
+    return [
+        row[0]
+        for row in harness.admin(
+            "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1"
+        )
+    ]
+
+
+def defects(harness: Harness) -> list[str]:
+    """Every way in which the database would let one association reach another; empty when there is none."""
+    app = psycopg.conninfo.conninfo_to_dict(harness.database.app_url)["user"]
+    found = [
+        f"{table}: {problem}"
+        for table, problem in harness.admin(
+            """
+            SELECT c.relname, CASE
+              WHEN NOT c.relrowsecurity THEN 'no row-level security'
+              WHEN NOT c.relforcerowsecurity THEN 'row-level security is not forced'
+              ELSE 'no policy of the app role keeps to the tenant' END
+            FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+              AND (NOT c.relrowsecurity OR NOT c.relforcerowsecurity OR (NOT c.relispartition AND (
+                NOT EXISTS (SELECT 1 FROM pg_policies p WHERE p.tablename = c.relname AND %(app)s = ANY (p.roles)
+                  AND p.qual LIKE '%%tenant_id =%%dui.tenant%%' AND p.with_check LIKE '%%tenant_id =%%dui.tenant%%')
+                OR EXISTS (SELECT 1 FROM pg_policies p WHERE p.tablename = c.relname
+                  AND (%(app)s = ANY (p.roles) OR 'public' = ANY (p.roles))
+                  AND coalesce(p.qual, '') NOT LIKE '%%tenant_id =%%dui.tenant%%'))))
+            """,
+            {"app": app},  # type: ignore[arg-type]
+        )
+    ]
+    found += [
+        f"{table}: no tenant_id"
+        for (table,) in harness.admin(
+            "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'm', 'v')"
+            " AND NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id')"
+        )
+        if table not in WITHOUT_TENANT
+    ]
+    found += [
+        f"{name}: a key that leaves tenant_id out ({kind})"
+        for name, kind in harness.admin(
+            """
+            SELECT k.conname, k.contype::text FROM pg_constraint k
+            JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attname = 'tenant_id'
+            WHERE k.connamespace = 'public'::regnamespace AND k.contype IN ('p', 'u', 'f', 'x') AND NOT a.attnum = ANY (k.conkey)
+            UNION ALL
+            SELECT i.relname, 'unique index' FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+            JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attname = 'tenant_id'
+            WHERE x.indisunique AND i.relnamespace = 'public'::regnamespace AND NOT a.attnum = ANY (x.indkey)
+            """
+        )
+        if name not in UNIQUE_WITHOUT_TENANT
+    ]
+    [(superuser, bypass, owned)] = harness.admin(
+        "SELECT rolsuper, rolbypassrls, (SELECT count(*) FROM pg_class WHERE relowner = r.oid) FROM pg_roles r WHERE rolname = %s",
+        (app,),
+    )
+    if superuser or bypass or owned:
+        found.append(
+            f"the app role goes around row-level security: superuser {superuser}, bypass {bypass}, owns {owned}"
+        )
+    return found
+
+
+def rows_of(harness: Harness, tenant_id: str) -> dict[str, tuple[int, str | None]]:
+    """Number and digest of the rows that an association has in every table."""
+    found = {}
+    for table in tenant_tables(harness):
+        query = f"SELECT count(*), md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t WHERE tenant_id = %s"  # noqa: S608
+        [found[table]] = harness.admin(query, (tenant_id,))
+    return found
+
+
+def reach_in(harness: Harness, table: str, *, of: str, as_tenant: str) -> list[str]:
+    """What the app role, in one association, can do to a table's rows of another one; empty: nothing."""
+    done = []
+    columns = [
+        column
+        for (column,) in harness.admin(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+            " AND attgenerated = '' AND attidentity = ''",
+            (table,),
+        )
+    ]
+    named = sql.SQL(", ").join(map(sql.Identifier, columns))
+    [(row,)] = harness.admin(f"SELECT to_jsonb(t) FROM {table} t WHERE tenant_id = %s LIMIT 1", (of,))  # noqa: S608
+    name = sql.Identifier(table)
+    attempts: dict[str, tuple[sql.Composed, tuple[Any, ...]]] = {
+        "reads": (sql.SQL("SELECT 1 FROM {} WHERE tenant_id = %s LIMIT 1").format(name), (of,)),
+        "writes": (
+            sql.SQL("INSERT INTO {} ({}) SELECT {} FROM jsonb_populate_record(NULL::{}, %s)").format(
+                name, named, named, name
+            ),
+            (psycopg.types.json.Jsonb(row),),
+        ),
+        "changes": (
+            sql.SQL("UPDATE {} SET tenant_id = tenant_id WHERE tenant_id = %s RETURNING 1").format(name),
+            (of,),
+        ),
+        "gives away": (sql.SQL("UPDATE {} SET tenant_id = %s RETURNING 1").format(name), (of,)),
+        "deletes": (sql.SQL("DELETE FROM {} WHERE tenant_id = %s RETURNING 1").format(name), (of,)),
+    }
+    with psycopg.connect(harness.database.app_url) as connection:
+        for what, (statement, parameters) in attempts.items():
+            try:
+                connection.execute("SELECT set_config('dui.tenant', %s, true)", (as_tenant,))
+                cursor = connection.execute(statement, parameters)
+                if what == "writes" or cursor.fetchone() is not None:
+                    done.append(f"{what} {table}")
+            except psycopg.errors.InsufficientPrivilege:
+                pass  # refused: by the policy, or because the role has no such right at all
+            except psycopg.errors.IntegrityError:
+                done.append(f"{what} {table}")  # past the policy, which is checked first: only the row's key stopped it
+            finally:
+                connection.rollback()
+    return done
