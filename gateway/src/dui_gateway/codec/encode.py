@@ -8,7 +8,7 @@ is written from the descriptor and compiled, so that a call is attribute reads a
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -20,21 +20,17 @@ from dui_gateway.contract import FIELD_MASK, TIMESTAMP, ContractError
 
 Encoder = Callable[[Message], dict[str, Any]]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Without a zone: it would only have to be cut off again.
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 
 
 def timestamp_text(value: Timestamp) -> str:
     """RFC 3339 in UTC with 0, 3, 6 or 9 digits of fraction, as the JSON mapping of protobuf says."""
-    instant = _EPOCH + timedelta(seconds=value.seconds)
-    text = instant.isoformat()[:19]
     nanos = value.nanos
-    if not nanos:
-        return text + "Z"
-    if nanos % 1_000_000 == 0:
-        return f"{text}.{nanos // 1_000_000:03}Z"
-    if nanos % 1_000 == 0:
-        return f"{text}.{nanos // 1_000:06}Z"
-    return f"{text}.{nanos:09}Z"
+    if nanos % 1_000:
+        return f"{(_EPOCH + timedelta(0, value.seconds)).isoformat()}.{nanos:09}Z"
+    text = (_EPOCH + timedelta(0, value.seconds, nanos // 1_000)).isoformat()
+    return (text[:-3] if nanos and nanos % 1_000_000 == 0 else text) + "Z"
 
 
 @cache
