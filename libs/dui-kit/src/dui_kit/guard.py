@@ -26,7 +26,7 @@ from dui_kit.contract import ALL_CATEGORIES, Action, Perimeter, Rule, value_at
 from dui_kit.database import begin, raw
 from dui_kit.errors import Code, Reason, Refusal, not_found
 from dui_kit.ids import new_id
-from dui_kit.outbox import Outbox, write_journal
+from dui_kit.outbox import Outbox, commit_with_journal
 from dui_kit.telemetry import log, trace_id_of
 from dui_kit.times import to_timestamp
 from dui_kit.tokens import Claims, TokenRefused
@@ -176,6 +176,7 @@ class Guard:
         except (psycopg.OperationalError, DBAPIError):
             # The pool held a connection to a server that is gone: nothing was done yet, so a new one is tried once.
             session.invalidate()
+            session.info.clear()
             begin(session, trace.tenant_id, durable=durable, statement_ms=milliseconds)
 
     @staticmethod
@@ -244,8 +245,7 @@ class Guard:
         }
         keyed = bool(meta.idempotency_key) and not trace.rule.reads
         if keyed and (known := idempotency.find(raw(session), self._tools.page_tokens, **key)) is not None:  # type: ignore[arg-type]
-            write_journal(raw(session), trace.tenant_id, trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED))
-            session.commit()
+            commit_with_journal(raw(session), trace.tenant_id, trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED))
             return method.reply.FromString(known)
         call = self._call(session, meta, trace, decision)
         reply = method.answer(request, call)
@@ -254,13 +254,15 @@ class Guard:
         trace.category = call.category or trace.category
         if call.tenant_id != NO_TENANT:
             call.outbox.write(connection)
-            outcome = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
-            write_journal(connection, call.tenant_id, outcome)
             if keyed and call.tenant_id == trace.tenant_id:  # a call that entered its tenant repeats safely by itself
                 idempotency.keep(connection, self._tools.page_tokens, **key, reply=reply)  # type: ignore[arg-type]
         if remaining() <= 0:
             raise Refusal(texts.DEADLINE_PASSED)
-        session.commit()
+        if call.tenant_id == NO_TENANT:
+            session.commit()
+        else:
+            entry = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
+            commit_with_journal(connection, call.tenant_id, entry)
         return reply
 
     def _call(self, session: Session, meta: Meta, trace: _Trace, decision: Decision | None) -> Call:
@@ -353,9 +355,7 @@ class Guard:
         try:
             with Session(self._tools.engine) as session:
                 begin(session, trace.tenant_id, durable=True, statement_ms=2000)
-                write_journal(
-                    raw(session), trace.tenant_id, trace.entry(journal_pb2.JOURNAL_OUTCOME_DENIED, reason.name)
-                )
-                session.commit()
+                denial = trace.entry(journal_pb2.JOURNAL_OUTCOME_DENIED, reason.name)
+                commit_with_journal(raw(session), trace.tenant_id, denial)
         except (DBAPIError, psycopg.Error) as error:
             log.error("a refusal could not be journalled", kind=type(error).__name__, reason=reason.name)
