@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from dui.access.v1 import facts_pb2 as facts
-from dui.identity.v1 import organisation_pb2, professions_pb2
+from dui.identity.v1 import access_pb2, organisation_pb2, professions_pb2
 from dui.journal.v1 import journal_pb2
 from dui.options.v1 import options_pb2
 from dui.records.v1 import allergies_pb2, handover_notes_pb2, medical_history_pb2
 from dui_kit.call import Call
 from dui_kit.database import raw
-from dui_kit.errors import Code, Reason, Refusal
+from dui_kit.errors import Code, Reason, Refusal, not_found
 from dui_kit.ids import new_id
 from dui_kit.service import Service
 from dui_kit.settings import ServiceSettings
@@ -81,6 +81,22 @@ class Allergies:
         return allergies_pb2.ListAllergyVersionsResponse()
 
 
+class Glasses:
+    """A sample of a method that looks a person up in the projections."""
+
+    def BreakGlass(self, request: access_pb2.BreakGlassRequest, call: Call) -> access_pb2.BreakGlassResponse:
+        query = text("SELECT 1 FROM access_person WHERE beneficiary_id = :person")
+        if call.session.execute(query, {"person": request.beneficiary_id}).first() is None:
+            raise not_found("beneficiary_id")
+        return access_pb2.BreakGlassResponse()
+
+    def ListBreakGlasses(self, _request: object, _call: Call) -> access_pb2.ListBreakGlassesResponse:
+        return access_pb2.ListBreakGlassesResponse()
+
+    def ReviewBreakGlass(self, _request: object, _call: Call) -> access_pb2.ReviewBreakGlassResponse:
+        return access_pb2.ReviewBreakGlassResponse()
+
+
 class Unused:
     """Answers every RPC of a service with nothing."""
 
@@ -105,6 +121,7 @@ def house(postgres: str) -> Iterator[House]:
             (handover_notes_pb2.DESCRIPTOR.services_by_name["HandoverNoteService"], Unused()),
             (medical_history_pb2.DESCRIPTOR.services_by_name["MedicalEventService"], Unused()),
             (organisation_pb2.DESCRIPTOR.services_by_name["FacilityService"], Unused()),
+            (access_pb2.DESCRIPTOR.services_by_name["BreakGlassService"], Glasses()),
         ],
         migrations="sample_migrations",
         constraints={"note_text_key": Refusal(TAKEN, field="allergy.substance")},
@@ -129,7 +146,10 @@ class House:
         rights = {
             NURSE: {C.CATEGORY_ALERT: [A.ACTION_READ, A.ACTION_WRITE], C.CATEGORY_NURSING: [A.ACTION_READ]},
             EDUCATOR: {C.CATEGORY_ALERT: [A.ACTION_READ], C.CATEGORY_EDUCATIONAL: [A.ACTION_READ, A.ACTION_WRITE]},
-            DOCTOR: {C.CATEGORY_ALERT: [A.ACTION_READ, A.ACTION_WRITE], C.CATEGORY_MEDICAL: [A.ACTION_READ]},
+            DOCTOR: {
+                C.CATEGORY_ALERT: [A.ACTION_READ, A.ACTION_WRITE],
+                C.CATEGORY_MEDICAL: [A.ACTION_READ, A.ACTION_BREAK_GLASS],
+            },
             ADMINISTRATOR: {C.CATEGORY_ORGANISATION: [A.ACTION_READ, A.ACTION_ADMINISTER]},
         }
         found: list[object] = [facts.TenantChanged(tenant_id=tenant, version=1, active=True)]
@@ -461,6 +481,33 @@ def test_a_local_denial_asks_the_owner_once(house: House) -> None:
     finally:
         house.harness.with_refresher(None)  # type: ignore[arg-type]
     assert asked == [(other.tenant, "nurse", person)]
+
+
+def test_a_method_that_does_not_know_the_person_yet_asks_the_owner_once(house: House) -> None:
+    """Breaking the glass for somebody admitted a second ago, at another site."""
+    other = House(house.harness, house.allergies)
+    person, asked = new_id(), []
+
+    class Owner:
+        def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str) -> bool:
+            asked.append(beneficiary_id)
+            house.harness.facts(tenant_id, [facts.PersonChanged(beneficiary_id=person, version=1)])
+            return True
+
+    def ask(whom: str) -> None:
+        request = access_pb2.BreakGlassRequest(beneficiary_id=whom, reason=1, reason_text="astreinte")
+        operation = "dui.identity.v1.BreakGlassService/BreakGlass"
+        house.harness.call(operation, request, as_="doctor", tenant=other.tenant, acr=2)
+
+    house.harness.with_refresher(Owner())
+    try:
+        ask(person)
+        unknown = new_id()
+        with refused("NOT_FOUND"):
+            ask(unknown)
+    finally:
+        house.harness.with_refresher(None)  # type: ignore[arg-type]
+    assert asked == [person, unknown]
 
 
 def test_row_level_security_hides_everything_without_a_tenant(house: House) -> None:

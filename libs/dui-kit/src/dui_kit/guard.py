@@ -162,7 +162,11 @@ class Guard:
                     raise
                 return self._replay(method, meta, trace, digest, remaining, refusal)
             except Refusal as failure:
-                return self._replay(method, meta, trace, digest, remaining, failure)
+                # A method that looks a person up in the projections may be a moment ahead of the event, as the guard may.
+                unknown = failure.reason.code is Code.NOT_FOUND and trace.beneficiary_id
+                if refreshed or not unknown or trace.rule.perimeter == Perimeter.PERIMETER_BENEFICIARY:
+                    return self._replay(method, meta, trace, digest, remaining, failure)
+                refusal = failure
             if refreshed or refusal.reason.name not in _REFRESHABLE:
                 raise refusal
             refreshed = True
