@@ -61,7 +61,7 @@ demo: install ## Play case 1, follow-up of a person in an establishment, through
 	@$(BIN)/python -m dui_local.demo
 
 test: install ## Run every test on a platform of its own (make test PYTEST_ARGS='-k stays')
-	@$(LOCAL) run -- $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(LOCAL) run -- $(BIN)/python -m dui_local.suite $(PYTEST_ARGS)
 
 bench: install ## Measure on a platform of its own and write the results (make bench OUT=FILE.json)
 	@$(LOCAL) run -- $(BIN)/python -m tests.bench --out "$(OUT)"

@@ -82,7 +82,8 @@ def create() -> Any:
 
     @app.get("/v1/beneficiaries/<beneficiary_id>")
     def read(beneficiary_id: str) -> Response:
-        found = get(beneficiaries_pb2.GetBeneficiaryRequest(beneficiary_id=beneficiary_id), timeout=5, wait_for_ready=True).beneficiary
+        request = beneficiaries_pb2.GetBeneficiaryRequest(beneficiary_id=beneficiary_id)
+        found = get(request, timeout=5, wait_for_ready=True).beneficiary
         body = {
             "beneficiary_id": found.beneficiary_id,
             "birth_name": found.birth_name,

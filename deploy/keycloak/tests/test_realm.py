@@ -278,6 +278,7 @@ def test_a_redirect_to_somewhere_else_is_refused(state: State) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.alone
 def test_a_service_account_has_the_system_role_and_a_person_cannot_keep_it(
     state: State, settings: Settings, make_organization: MakeOrganization, make_person: MakePerson
 ) -> None:
@@ -313,6 +314,7 @@ def test_only_identity_may_administer_accounts(state: State, identity: KeycloakA
         service_account(state, "records").users_count()
 
 
+@pytest.mark.alone
 def test_reconciling_again_changes_nothing_and_loses_nobody(
     settings: Settings, make_organization: MakeOrganization, make_person: MakePerson
 ) -> None:
@@ -324,6 +326,7 @@ def test_reconciling_again_changes_nothing_and_loses_nobody(
     assert list(person.login(association.alias).claims["organization"]) == [association.alias]
 
 
+@pytest.mark.alone
 def test_what_somebody_changed_by_hand_is_told_and_put_right(settings: Settings, state: State) -> None:
     administration = Administration(settings)
     administration.put("", {"failureFactor": 30, "passwordPolicy": "length(4)"})

@@ -67,6 +67,11 @@ INSERT INTO handover_note (tenant_id, handover_note_id, beneficiary_id, version,
 SELECT tenant_id, uuidv7(), beneficiary_id, 1, now(), now(), 5, 'x', 'y', 0, now()
 FROM stay, generate_series(1, 100) WHERE tenant_id = %(tenant)s AND ended_on IS NULL
 """
+_VERSIONS = """
+INSERT INTO entry_version (tenant_id, entry_id, version, entry_type, beneficiary_id, recorded_at, content)
+SELECT tenant_id, beneficiary_id, 1, 'dui.records.v1.Beneficiary', beneficiary_id, now(), ''::bytea
+FROM beneficiary WHERE tenant_id = %(tenant)s
+"""
 _ENTRIES = {
     "relation": "family_name, kind, legal_role, trusted_person) SELECT %s, 'x', 1, 0, false",
     "allergy": "kind, substance, severity, status) SELECT %s, 1, 'x', 1, 1",
@@ -79,7 +84,7 @@ def crowd(harness: Harness) -> World:
     """An association of 20,000 persons: 200 of them present in two facilities, with a past."""
     world = World(harness, now=datetime.now(UTC))
     values = {"tenant": world.tenant, "home": world.home, "workshop": world.workshop, "persons": PERSONS}
-    for statement in (_FILL, _STAYS, _MORE, _FACTS, _PERIMETER, _NOTES):
+    for statement in (_FILL, _STAYS, _MORE, _FACTS, _PERIMETER, _NOTES, _VERSIONS):
         harness.admin(statement, values)  # type: ignore[arg-type]
     for table, rest in _ENTRIES.items():
         common = f"tenant_id, {table}_id, beneficiary_id, version, recorded_at, created_at"

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from dui_kit import tables as kit
 from dui_kit.tables import Base
 from dui_kit.testing import Harness
 from dui_records.constraints import CONSTRAINTS
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import MetaData, Table, create_engine, make_url, text
+
+
+def described() -> MetaData:
+    """The kit's tables and records'; another service's models may be loaded in the same process."""
+    modules = [kit, *(module for name, module in sys.modules.items() if name.startswith("dui_records."))]
+    own = {value for module in modules for value in vars(module).values() if isinstance(value, Table)}
+    found = MetaData(naming_convention=Base.metadata.naming_convention)
+    for table in Base.metadata.sorted_tables:
+        if table in own:
+            table.to_metadata(found)
+    return found
 
 
 def test_models_and_migrations_describe_the_same_schema(harness: Harness) -> None:
+    metadata = described()
     engine = create_engine(make_url(harness.database.owner_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "target_metadata": Base.metadata})
-        found = compare_metadata(context, Base.metadata)
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "target_metadata": metadata})
+        found = compare_metadata(context, metadata)
         # Alembic knows neither EXCLUDE nor CHECK: their names are compared here.
         rows = connection.execute(text("SELECT conname FROM pg_constraint WHERE contype IN ('x', 'c')"))
         there = {row.conname for row in rows}
@@ -22,7 +37,7 @@ def test_models_and_migrations_describe_the_same_schema(harness: Harness) -> Non
     assert found == []
     named = {
         str(constraint.name)
-        for table in Base.metadata.tables.values()
+        for table in metadata.tables.values()
         for constraint in table.constraints
         if type(constraint).__name__ in {"CheckConstraint", "ExcludeConstraint"}
     }

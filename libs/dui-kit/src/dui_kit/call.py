@@ -11,7 +11,7 @@ from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dui_kit import facts, patch
@@ -26,6 +26,10 @@ from dui_kit.texts import ETAG_STALE, PRECONDITION_REQUIRED, RIGHT_MISSING, SERV
 from dui_kit.toolbox import Toolbox
 
 M = TypeVar("M", bound=Message)
+
+_VERSION = """INSERT INTO entry_version
+ (tenant_id, entry_id, version, entry_type, beneficiary_id, author_account_id, recorded_at, content)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +137,18 @@ class Call:
 
     def save_version(self, *, entry_id: str, version: int, message: Message, beneficiary_id: str | None = None) -> None:
         """Appends one version of an entry to its history."""
-        self.session.execute(
-            insert(entry_version).values(
-                tenant_id=self.tenant_id,
-                entry_id=entry_id,
-                version=version,
-                entry_type=message.DESCRIPTOR.full_name,
-                beneficiary_id=beneficiary_id,
-                author_account_id=self.caller.account_id,
-                recorded_at=self.now,
-                content=message.SerializeToString(),
-            )
+        raw(self.session).execute(
+            _VERSION,
+            (
+                self.tenant_id,
+                entry_id,
+                version,
+                message.DESCRIPTOR.full_name,
+                beneficiary_id,
+                self.caller.account_id,
+                self.now,
+                message.SerializeToString(),
+            ),
         )
 
     def versions(self, entry_id: str, kind: type[M], page: Page) -> tuple[list[M], str]:

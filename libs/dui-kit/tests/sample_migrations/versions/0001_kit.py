@@ -2,9 +2,8 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import UUID
-
 from dui_kit.schema import create_kit_tables, protect
+from sqlalchemy.dialects.postgresql import UUID
 
 revision = "0001"
 down_revision = None

@@ -8,7 +8,6 @@ from dui.records.v1 import handover_notes_pb2 as pb
 from dui_kit.call import Call
 from dui_kit.times import from_timestamp
 from dui_kit.visibility import visible_beneficiaries
-from sqlalchemy import ColumnElement
 
 from dui_records.columns import AnyRow
 from dui_records.days import present_day
@@ -56,10 +55,6 @@ def _read(row: AnyRow) -> pb.HandoverNote:
     return note
 
 
-def _within(call: Call) -> ColumnElement[bool]:
-    return handover_note.c.category.in_(sorted(call.categories))
-
-
 def _check_corrector(call: Call, row: AnyRow) -> None:
     check_author(row.author_account_id, call.caller.account_id)
 
@@ -72,7 +67,7 @@ HANDOVER_NOTE = entry.Kind(
     values=_values,
     read=_read,
     changed=handover_note_changed,
-    within=_within,
+    category=handover_note.c.category,
     check_corrector=_check_corrector,
 )
 
