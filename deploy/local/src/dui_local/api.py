@@ -49,6 +49,10 @@ class Api:
             self._renew_at = time.monotonic() + max(30, self._tokens.expires_in - 60)
         return self._tokens.access_token
 
+    def forget(self) -> None:
+        """Logs in again at the next call: the token says what was so when it was made."""
+        self._tokens = None
+
     def request(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
         """The response, whatever its status."""
         return self._client.request(

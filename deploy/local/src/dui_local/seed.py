@@ -17,6 +17,7 @@ import grpc
 import httpx
 import pyotp
 from dui.identity.v1 import organisation_pb2, organisation_pb2_grpc
+from dui_ops.login import LoginError
 from dui_ops.stack import Account, StackError, State
 from keycloak import KeycloakAdmin, KeycloakError
 
@@ -158,14 +159,15 @@ def _association(state: State, plan: demo_data.Association, identities: _Identit
 
 
 def _wait_for(api: Api) -> None:
-    """Until the account may enter: it is provisioned within seconds."""
+    """Until the account may enter: it is provisioned within seconds, and a token made before that names no association."""
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
             api.get("/v1/me")
-        except (ApiError, httpx.HTTPError, Exception) as error:
+        except (ApiError, LoginError, httpx.HTTPError) as error:
             if time.monotonic() > deadline:
                 raise StackError(f"a demo account cannot enter after {READY_SECONDS} s: {error}") from error
+            api.forget()
             time.sleep(0.3)
         else:
             return
