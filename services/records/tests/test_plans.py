@@ -72,6 +72,11 @@ INSERT INTO entry_version (tenant_id, entry_id, version, entry_type, beneficiary
 SELECT tenant_id, beneficiary_id, 1, 'dui.records.v1.Beneficiary', beneficiary_id, now(), ''::bytea
 FROM beneficiary WHERE tenant_id = %(tenant)s
 """
+_VERSIONS = """
+INSERT INTO entry_version (tenant_id, entry_id, version, entry_type, beneficiary_id, recorded_at, content)
+SELECT tenant_id, beneficiary_id, 1, 'dui.records.v1.Beneficiary', beneficiary_id, now(), ''
+FROM beneficiary WHERE tenant_id = %(tenant)s
+"""
 _ENTRIES = {
     "relation": "family_name, kind, legal_role, trusted_person) SELECT %s, 'x', 1, 0, false",
     "allergy": "kind, substance, severity, status) SELECT %s, 1, 'x', 1, 1",
