@@ -17,7 +17,7 @@ def serve(settings: GatewaySettings) -> int:
     from granian.log import LogLevels
 
     # Checked here too, where the message reaches whoever starts the gateway.
-    for service in contract.service_names():
+    for service in sorted(contract.service_names()):
         settings.target(service)
     host, port = settings.listen
     _refuse_taken_address(host, port)

@@ -304,9 +304,9 @@ def _paths(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
             yield (6, i, 2, j), f"{file.package}.{service.name}.{method.name}"
 
 
-def service_names() -> frozenset[str]:
-    """The deployables that answer on REST: `identity`, `records`."""
-    return frozenset(operation.service for operation in operations())
+def service_names() -> list[str]:
+    """The deployables that answer on REST, in a fixed order: `identity`, `records`."""
+    return sorted({operation.service for operation in operations()})
 
 
 def message_class(full_name: str) -> type[Message]:
