@@ -133,6 +133,9 @@ def _working_token(client: httpx.Client, who: Colleague) -> str:
             accepted = who.token()
         except LoginError:
             return False
+        answer = client.get(who.reads[0], headers={"Authorization": f"Bearer {accepted}"})
+        if answer.status_code == 401 and answer.json()["reason"] == "TENANT_MISSING":
+            return False  # made before the membership of the association was given back
         return not any(_is_refused(client, path, accepted) for path in who.reads)
 
     _eventually("a login after the account was given back", works, LOGIN_PAUSE_SECONDS)
