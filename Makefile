@@ -19,7 +19,7 @@ empty :=
 space := $(empty) $(empty)
 SOURCES := $(wildcard libs/*/src services/*/src gateway/src deploy/*/src)
 
-.PHONY: help tools install up down status logs demo test bench protos lint typecheck contracts clean
+.PHONY: help tools install up down status logs demo test faults bench protos lint typecheck contracts clean
 
 help: ## Say what there is to do
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ demo: install ## Play case 1, follow-up of a person in an establishment, through
 
 test: install ## Run every test on a platform of its own (make test PYTEST_ARGS='-k stays')
 	@$(LOCAL) run -- $(BIN)/python -m dui_local.suite $(PYTEST_ARGS)
+
+faults: install ## Kill every part at random during 2,000 writes, on a platform of its own, and prove that nothing is lost
+	@DUI_FAULT_WRITES=2000 DUI_FAULT_KILLS=30 $(LOCAL) run -- $(BIN)/python -m pytest tests/faults -q
 
 bench: install ## Measure on a platform of its own and write the results (make bench OUT=FILE.json)
 	@$(LOCAL) run -- $(BIN)/python -m tests.bench --out "$(OUT)"

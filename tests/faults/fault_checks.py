@@ -1,0 +1,198 @@
+"""What must hold afterwards, read where it lies: in the databases and in JetStream, past the platform's own answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+import httpx
+import nats
+import psycopg
+from dui.journal.v1 import journal_pb2
+from dui_ops.stack import State
+from fault_clients import Write
+from nats.js.errors import NotFoundError
+
+SERVICES = ("identity", "records")
+#: Projections, by the service that owns their facts.
+PROJECTIONS = {
+    "identity": ("access_tenant", "access_account", "access_assignment", "access_policy", "access_break_glass"),
+    "records": ("access_person", "access_perimeter"),
+}
+STREAMS = {"identity": "DUI_IDENTITY", "records": "DUI_RECORDS"}
+#: Which rows a write of each kind makes: service, statement that finds ids by marks.
+ROWS = {
+    "note": ("records", "SELECT subject, handover_note_id::text FROM handover_note WHERE subject = ANY(%s)"),
+    "beneficiary": ("records", "SELECT birth_name, beneficiary_id::text FROM beneficiary WHERE birth_name = ANY(%s)"),
+    "assignment": (
+        "identity",
+        "SELECT valid_from, assignment_id::text FROM assignment WHERE valid_from = ANY(%s::timestamptz[])",
+    ),
+}
+
+
+def query(state: State, service: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Rows of a service's database, as superuser: no row is out of sight."""
+    url = state["services"][service]["database"]["superuser_url"]
+    with psycopg.connect(url, options="-c timezone=UTC") as connection:
+        return connection.execute(statement, parameters).fetchall()
+
+
+def wait_until_drained(state: State, seconds: float) -> float:
+    """Waits until nothing is under way any more. Returns the time it took; AssertionError says what is left."""
+    begun = time.monotonic()
+    while left := under_way(state):
+        assert time.monotonic() - begun < seconds, f"still under way after {seconds:g} s: {left}"
+        time.sleep(0.2)
+    return time.monotonic() - begun
+
+
+def under_way(state: State) -> dict[str, int]:
+    """What is on its way: not yet published, not yet consumed, not yet in the chain."""
+    left: dict[str, int] = {}
+    try:
+        for service in SERVICES:
+            ((left[f"{service} outbox"],),) = query(
+                state, service, "SELECT count(*) FROM outbox WHERE published_at IS NULL"
+            )
+            ((left[f"{service} journal"],),) = query(
+                state, service, "SELECT count(*) FROM journal_outbox WHERE sequence IS NULL"
+            )
+            given = query(state, service, "SELECT tenant_id::text, last_sequence FROM journal_counter")
+            present = dict(
+                query(
+                    state,
+                    "identity",
+                    "SELECT tenant_id::text, last_sequence FROM journal_source WHERE service = %s",
+                    service,
+                )
+            )
+            left[f"{service} chain"] = sum(last - present.get(tenant, 0) for tenant, last in given)
+        found = httpx.get(f"{state['urls']['nats_monitor']}/jsz?accounts=1&streams=1&consumers=1", timeout=5).json()
+        for account in found["account_details"]:
+            for stream in account.get("stream_detail") or []:
+                for consumer in stream.get("consumer_detail") or []:
+                    left[consumer["name"]] = consumer["num_pending"] + consumer["num_ack_pending"]
+    except (psycopg.Error, httpx.HTTPError) as error:
+        return {type(error).__name__: 1}
+    return {name: number for name, number in left.items() if number}
+
+
+def check_rows(state: State, writes: Iterable[Write]) -> None:
+    """Every acknowledged write is there once, under the id that was answered; no other is there twice."""
+    by_kind: dict[str, list[Write]] = {}
+    for write in writes:
+        by_kind.setdefault(write.kind, []).append(write)
+    for kind, made in by_kind.items():
+        service, statement = ROWS[kind]
+        ids: dict[object, list[str]] = {}
+        for mark, id_ in query(state, service, statement, [write.mark for write in made]):
+            ids.setdefault(mark.isoformat() if isinstance(mark, datetime) else mark, []).append(id_)
+        lost = [write.key for write in made if write.acknowledged and ids.get(write.mark) != [write.id]]
+        assert not lost, f"{kind}: acknowledged, and not there once under their id: {lost}"
+        twice = [write.key for write in made if len(ids.get(write.mark, [])) > 1]
+        assert not twice, f"{kind}: there more than once: {twice}"
+
+
+def check_projections(state: State) -> int:
+    """Each service's copy of the other's facts equals the owner's. Returns how many facts were compared."""
+    compared = 0
+    for owner, tables in PROJECTIONS.items():
+        (other,) = set(SERVICES) - {owner}
+        for table in tables:
+            statement = f"SELECT to_jsonb({table}) FROM {table} ORDER BY to_jsonb({table})::text"  # noqa: S608 (constants)
+            own, copy = query(state, owner, statement), query(state, other, statement)
+            differing = [row for row in own if row not in copy][:3], [row for row in copy if row not in own][:3]
+            assert own == copy, f"{table}: of the owner only, of the copy only: {differing}"
+            compared += len(own)
+    return compared
+
+
+def check_facts(state: State, writes: Iterable[Write]) -> None:
+    """The facts of acknowledged writes have reached the other service."""
+    made = [write for write in writes if write.acknowledged]
+    persons = {write.id for write in made if write.kind == "beneficiary"}
+    known = {row[0] for row in query(state, "identity", "SELECT beneficiary_id::text FROM access_person")}
+    assert persons <= known, persons - known
+    opened = {row[0] for row in query(state, "identity", "SELECT beneficiary_id::text FROM access_perimeter")}
+    assert persons <= opened, persons - opened
+    assignments = {write.id for write in made if write.kind == "assignment"}
+    known = {row[0] for row in query(state, "records", "SELECT assignment_id::text FROM access_assignment")}
+    assert assignments <= known, assignments - known
+
+
+def check_events(state: State, since: datetime) -> int:
+    """Every event that was written since is on its stream, once. Returns how many there are."""
+    total = 0
+    for service in SERVICES:
+        statement = "SELECT event_id::text FROM outbox WHERE created_at >= %s"
+        written = {row[0] for row in query(state, service, statement, since)}
+        sent = asyncio.run(_message_ids(state, STREAMS[service]))
+        missing = written - sent.keys()
+        assert not missing, f"{service}: {len(missing)} events never reached the stream: {sorted(missing)[:3]}"
+        twice = {event_id: sent[event_id] for event_id in written if sent[event_id] > 1}
+        assert not twice, f"{service}: on the stream more than once: {twice}"
+        total += len(written)
+    return total
+
+
+def dead_letters(state: State) -> int:
+    """How many events nobody could apply."""
+    return sum(asyncio.run(_message_ids(state, "DUI_DEAD_LETTERS")).values())
+
+
+async def _message_ids(state: State, stream: str) -> Counter[str]:
+    """`Nats-Msg-Id` of every message of a stream, with how often it is there."""
+    found: Counter[str] = Counter()
+    client = await nats.connect(state["nats"]["admin_url"])
+    try:
+        js = client.jetstream()
+        try:
+            last = (await js.stream_info(stream)).state.messages
+        except NotFoundError:
+            return found
+        if last:
+            subscription = await js.subscribe(">", stream=stream, ordered_consumer=True)
+            for _ in range(last):
+                message = await subscription.next_msg(timeout=20)
+                found[(message.headers or {}).get("Nats-Msg-Id", "")] += 1
+            await subscription.unsubscribe()
+    finally:
+        await client.close()
+    return found
+
+
+def check_journal(state: State, writes: Iterable[Write], since: datetime) -> int:
+    """The chain holds each entry that a service wrote once, and one of each acknowledged write. Returns their number."""
+    chained: Counter[str] = Counter()
+    by_trace: Counter[str] = Counter()
+    statement = "SELECT content FROM journal_entry WHERE appended_at >= %s"
+    for (content,) in query(state, "identity", statement, since):
+        entry = journal_pb2.JournalEntry.FromString(content)
+        chained[entry.entry_id] += 1
+        if entry.outcome == journal_pb2.JOURNAL_OUTCOME_ALLOWED:
+            by_trace[entry.trace_id] += 1
+    twice = {entry_id: number for entry_id, number in chained.items() if number > 1}
+    assert not twice, f"in the chain more than once: {twice}"
+    written: set[str] = set()
+    for service in SERVICES:
+        rows = query(state, service, "SELECT entry_id::text FROM journal_outbox WHERE created_at >= %s", since)
+        written.update(row[0] for row in rows)
+    missing = written - chained.keys()
+    assert not missing, f"{len(missing)} entries are not in the chain: {sorted(missing)[:3]}"
+    # The last request of a write is the one that was acknowledged.
+    silent = [write.key for write in writes if write.acknowledged and not by_trace[write.traces[-1]]]
+    assert not silent, f"acknowledged without a trace in the journal: {silent}"
+    return len(chained)
+
+
+def eventually(what: str, condition: Callable[[], bool], seconds: float) -> None:
+    """Waits for a condition; AssertionError when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.1)
