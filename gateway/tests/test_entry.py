@@ -254,6 +254,6 @@ def test_not_ready_without_token_keys_and_probes_are_not_passed_on(server: Any) 
 
 
 def test_a_service_without_a_target_stops_the_start() -> None:
-    assert contract.service_names() == {"identity", "records"}
+    assert contract.service_names() == ["identity", "records"]
     with pytest.raises(ValueError, match="DUI_RECORDS_TARGET"):
         build(GatewaySettings(identity_target="127.0.0.1:1", records_target=""))

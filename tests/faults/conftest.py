@@ -1,8 +1,17 @@
-"""Makes the helpers of this folder importable by its tests."""
+"""Makes the helpers of this folder importable by its tests, and runs them after all others: they leave the stack shaken
+(the first logins after PostgreSQL was killed may fail, on connections that Keycloak still takes for good)."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of this folder come last."""
+    items.sort(key=lambda item: Path(__file__).parent in item.path.parents)
