@@ -1,7 +1,8 @@
 """Every test in two passes: first those that can run side by side, then, one after the other, those marked `alone`,
 which kill a part of the stack or change its realm.
 
-`python -m dui_local.suite [arguments of pytest]`; `-n` says how many run side by side (`auto`: one per core).
+`python -m dui_local.suite [arguments of pytest]`; `-n` says how many run side by side (`auto`: one per core). Without
+arguments the coverage of the rules of the field is measured too, and refused below the bar in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ _NO_TESTS = 5  # pytest's exit code when a selection is empty
 def main(arguments: Sequence[str]) -> int:
     """Returns pytest's exit code: that of the first pass that failed, 5 if neither had a test, else 0."""
     side_by_side = ["-n", "auto", "--dist", "loadscope", "-m", "not alone"]
+    if not arguments:  # a selection covers less
+        side_by_side += ["--cov", "--cov-report=term"]
     codes = [_pytest([*side_by_side, *arguments]), _pytest(["-m", "alone", *arguments])]
     failed = [code for code in codes if code not in {0, _NO_TESTS}]
     if failed:
