@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg
-
 from dui_kit.contract import ADMISSION_CATEGORIES, ALL_CATEGORIES, Perimeter, Rule
-
-Connection = psycopg.Connection[tuple[Any, ...]]
+from dui_kit.statements import Statement, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +53,16 @@ class Decision:
 
 
 _HEAD = """
-SELECT t.active, a.account_id::text, a.active, a.sessions_revoked_at,
+SELECT t.active, a.account_id, a.active, a.sessions_revoked_at,
        (SELECT min(h.sent_at) FROM access_heartbeat h WHERE h.tenant_id = t.tenant_id),
        s.profession, p.rights, {reach}, {people}, {glass}
 FROM access_tenant t
-LEFT JOIN access_account a ON a.tenant_id = t.tenant_id AND a.subject = %(subject)s AND a.active
+LEFT JOIN access_account a ON a.tenant_id = t.tenant_id AND a.subject = $2 AND a.active
 {person}
 LEFT JOIN access_assignment s ON s.tenant_id = t.tenant_id AND s.account_id = a.account_id
      AND s.valid_from <= now() AND (s.valid_to IS NULL OR s.valid_to > now())
 LEFT JOIN access_policy p ON p.tenant_id = t.tenant_id AND p.profession = s.profession
-WHERE t.tenant_id = %(tenant)s
+WHERE t.tenant_id = $1
 """
 
 # Reach: NULL none, 0 whole, 1 only what is open to an admission.
@@ -79,47 +76,44 @@ _REACH_PERSON = """(SELECT min(q.admission_only::int) FROM access_perimeter q
 _PERSON = """LEFT JOIN LATERAL (
      SELECT array_agg(m.beneficiary_id ORDER BY m.surviving_id NULLS FIRST, m.beneficiary_id) AS ids
      FROM (SELECT CASE WHEN surviving_id IS NULL THEN beneficiary_id ELSE surviving_id END AS id
-           FROM access_person WHERE tenant_id = %(tenant)s AND beneficiary_id = %(beneficiary)s) o
-     JOIN access_person m ON m.tenant_id = %(tenant)s AND (m.beneficiary_id = o.id OR m.surviving_id = o.id)) b ON true"""
+           FROM access_person WHERE tenant_id = $1 AND beneficiary_id = $3) o
+     JOIN access_person m ON m.tenant_id = $1 AND (m.beneficiary_id = o.id OR m.surviving_id = o.id)) b ON true"""
 _GLASS = """EXISTS (SELECT 1 FROM access_break_glass g
         WHERE g.tenant_id = t.tenant_id AND g.account_id = a.account_id AND g.beneficiary_id = ANY (b.ids)
           AND g.valid_from <= now() AND g.valid_to > now())"""
 
-_SQL: dict[int, str] = {
-    Perimeter.PERIMETER_BENEFICIARY: _HEAD.format(
-        reach=_REACH_PERSON, people="b.ids::text[]", glass=_GLASS, person=_PERSON
-    ),
-    Perimeter.PERIMETER_FACILITY: _HEAD.format(
-        reach="CASE WHEN s.facility_id IS NULL OR s.facility_id = %(facility)s THEN 0 END",
+_OF_PERSON = Statement(_HEAD.format(reach=_REACH_PERSON, people="b.ids", glass=_GLASS, person=_PERSON))
+_OF_FACILITY = Statement(
+    _HEAD.format(
+        reach="CASE WHEN s.facility_id IS NULL OR s.facility_id = $3 THEN 0 END",
         people="NULL",
         glass="false",
         person="",
-    ),
-    Perimeter.PERIMETER_ASSOCIATION: _HEAD.format(reach="0", people="NULL", glass="false", person=""),
-    Perimeter.PERIMETER_SELF: _HEAD.format(reach="0", people="NULL", glass="false", person=""),
-}
+    )
+)
+_OF_CALLER = Statement(_HEAD.format(reach="0", people="NULL", glass="false", person=""))
 
 
-def decide(
-    connection: Connection, rule: Rule, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str
-) -> Decision:
-    """Reads what decides one call. With broken glass, the caller's rights anywhere reach this person."""
-    rows = connection.execute(
-        _SQL[rule.perimeter],
-        {
-            "tenant": tenant_id,
-            "subject": subject,
-            "beneficiary": beneficiary_id or None,
-            "facility": facility_id or None,
-        },
-    ).fetchall()
-    if not rows:
+def question(rule: Rule, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> Step:
+    """The statement whose result decides one call."""
+    match rule.perimeter:
+        case Perimeter.PERIMETER_BENEFICIARY:
+            return _OF_PERSON(tenant_id, subject, beneficiary_id or None)
+        case Perimeter.PERIMETER_FACILITY:
+            return _OF_FACILITY(tenant_id, subject, facility_id or None)
+        case _:
+            return _OF_CALLER(tenant_id, subject)
+
+
+def decision(found: Sequence[tuple[Any, ...]]) -> Decision:
+    """What the rows of `question` say. With broken glass, the caller's rights anywhere reach this person."""
+    if not found:
         return Decision(None, None, False, None, None, False, (), (), False)
-    tenant_active, account_id, account_active, revoked_at, heard_at, _, _, _, people, glass = rows[0]
+    tenant_active, account_id, account_active, revoked_at, heard_at, _, _, _, people, glass = found[0]
     broken = bool(glass)
     grants = tuple(
         Grant(profession, rights, admission_only=bool(reach) and not broken)
-        for _, _, _, _, _, profession, rights, reach, _, _ in rows
+        for _, _, _, _, _, profession, rights, reach, _, _ in found
         if profession is not None and rights is not None and (broken or reach is not None)
     )
     return Decision(
@@ -128,7 +122,7 @@ def decide(
         account_active=bool(account_active),
         sessions_revoked_at=revoked_at,
         heard_at=heard_at,
-        assigned=any(row[5] is not None for row in rows),
+        assigned=any(row[5] is not None for row in found),
         grants=grants,
         beneficiary_ids=tuple(people or ()),
         break_glass=broken,

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from sqlalchemy import select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session
 
 from dui_kit import facts, patch
@@ -21,15 +21,29 @@ from dui_kit.errors import Refusal
 from dui_kit.ids import new_id
 from dui_kit.outbox import Outbox
 from dui_kit.pages import Page, page_of
+from dui_kit.statements import Query, Statement, Step, run
 from dui_kit.tables import entry_version
 from dui_kit.texts import ETAG_STALE, PRECONDITION_REQUIRED, RIGHT_MISSING, SERVICE_ONLY
 from dui_kit.toolbox import Toolbox
 
 M = TypeVar("M", bound=Message)
 
-_VERSION = """INSERT INTO entry_version
- (tenant_id, entry_id, version, entry_type, beneficiary_id, author_account_id, recorded_at, content)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+_TENANT = Statement("SELECT set_config('dui.tenant', $1, true)")
+_VERSION = Statement(
+    "INSERT INTO entry_version"
+    " (tenant_id, entry_id, version, entry_type, beneficiary_id, author_account_id, recorded_at, content)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+)
+#: Above every version.
+_NO_VERSION = 2**31 - 1
+_v = entry_version.c
+_VERSIONS = Query(
+    select(_v.version, _v.content)
+    .where(_v.tenant_id == bindparam("tenant"), _v.entry_id == bindparam("entry_id"))
+    .where(_v.entry_type == bindparam("entry_type"), _v.version < bindparam("before"))
+    .order_by(_v.version.desc())
+    .limit(bindparam("size"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,7 @@ def etag_of(entry_id: str, version: int) -> str:
 class Call:
     """One call, from the moment that it is allowed to the commit."""
 
-    session: Session
+    connection: Connection
     caller: Caller
     rule: Rule
     now: datetime
@@ -69,6 +83,42 @@ class Call:
     #: For the journal: the category touched, and the persons that a list or a search returned.
     category: int = 0
     seen: list[str] = field(default_factory=list)
+    #: What is written in one round trip with the commit.
+    last_steps: list[Step] = field(default_factory=list)
+    _session: Session | None = None
+
+    @property
+    def session(self) -> Session:
+        """A session in the transaction of the call: for aggregates, and for statements composed for this call."""
+        if self._session is None:
+            self._session = Session(self.connection, expire_on_commit=False)
+        return self._session
+
+    def rows(self, query: Query, /, **values: object) -> list[Any]:
+        """The rows of a statement that never changes; `tenant` is bound to the association of the call."""
+        return query.all(raw(self.connection), values | {"tenant": self.tenant_id})
+
+    def row(self, query: Query, /, **values: object) -> Any | None:
+        """Its only row, or None."""
+        return query.one_or_none(raw(self.connection), values | {"tenant": self.tenant_id})
+
+    def write(self, query: Query, /, **values: object) -> None:
+        """An INSERT, UPDATE or DELETE that never changes and returns nothing, in one round trip with the commit: nothing
+        later in the call may read what it writes."""
+        self.last_steps.append(query.step(values | {"tenant": self.tenant_id}))
+
+    def end(self) -> list[Step]:
+        """Sends what the session holds; the steps that are left to do before the commit."""
+        if self._session is not None:
+            self._session.flush()
+        steps = [*self.last_steps, *self.outbox.steps()]
+        self.last_steps = []
+        return steps
+
+    def close(self) -> None:
+        """Lets go of the session, if there was one."""
+        if self._session is not None:
+            self._session.close()
 
     @property
     def tenant_id(self) -> str:
@@ -82,7 +132,7 @@ class Call:
         """
         if not self.caller.service:
             raise Refusal(SERVICE_ONLY)
-        raw(self.session).execute("SELECT set_config('dui.tenant', %s, true)", (str(UUID(tenant_id)),))
+        run(raw(self.connection), _TENANT(str(UUID(tenant_id))))
         self.caller = replace(self.caller, tenant_id=tenant_id)
         self.outbox.tenant_id = tenant_id
 
@@ -102,10 +152,11 @@ class Call:
         self.seen.extend(beneficiary_ids)
 
     def publish(self, event: Message) -> None:
-        """Announces a change, in this transaction; an access fact also takes effect here at once."""
+        """Announces a change, in this transaction; an access fact also takes effect here, with the commit."""
         self.outbox.add(event)
-        if event.DESCRIPTOR.full_name in facts.FACT_TYPES:
-            facts.apply_fact(raw(self.session), self.tenant_id, event)
+        step = facts.step_of(self.tenant_id, event)
+        if step is not None:
+            self.last_steps.append(step)
 
     @staticmethod
     def etag(entry_id: str, version: int) -> str:
@@ -137,9 +188,8 @@ class Call:
 
     def save_version(self, *, entry_id: str, version: int, message: Message, beneficiary_id: str | None = None) -> None:
         """Appends one version of an entry to its history."""
-        raw(self.session).execute(
-            _VERSION,
-            (
+        self.last_steps.append(
+            _VERSION(
                 self.tenant_id,
                 entry_id,
                 version,
@@ -148,20 +198,14 @@ class Call:
                 self.caller.account_id,
                 self.now,
                 message.SerializeToString(),
-            ),
+            )
         )
 
     def versions(self, entry_id: str, kind: type[M], page: Page) -> tuple[list[M], str]:
         """A page of the versions of an entry, newest first, and the token of the next one."""
-        columns = entry_version.c
-        query = (
-            select(columns.version, columns.content)
-            .where(columns.tenant_id == self.tenant_id, columns.entry_id == entry_id)
-            .where(columns.entry_type == kind.DESCRIPTOR.full_name)
-            .order_by(columns.version.desc())
-            .limit(page.size + 1)
+        last = page.after[0] if page.after else _NO_VERSION
+        found = self.rows(
+            _VERSIONS, entry_id=entry_id, entry_type=kind.DESCRIPTOR.full_name, before=last, size=page.size + 1
         )
-        if page.after:
-            query = query.where(columns.version < page.after[0])
-        rows, token = page.cut(self.session.execute(query).all(), key=lambda row: (row.version,))
+        rows, token = page.cut(found, key=lambda row: (row.version,))
         return [kind.FromString(row.content) for row in rows], token

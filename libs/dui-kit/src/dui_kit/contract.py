@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 from dui.options.v1 import options_pb2
@@ -98,6 +99,7 @@ class EventShape:
     id_field: str
 
 
+@cache
 def event_of(descriptor: Descriptor) -> EventShape:
     """The shape of an event type; raises ValueError when the message is not an event."""
     options = descriptor.GetOptions()

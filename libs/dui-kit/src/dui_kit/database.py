@@ -10,77 +10,104 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
-from uuid import UUID
 
 import psycopg
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.orm import Session
+
+from dui_kit.statements import Statement, Step, run
 
 #: Where a session keeps the connection of its transaction under way: asking for it each time costs more than a statement.
 _RAW = "dui.raw"
-_DONE = frozenset({psycopg.pq.ExecStatus.TUPLES_OK, psycopg.pq.ExecStatus.COMMAND_OK})
+
+_BEGIN = Statement("BEGIN")
+_SETTINGS = Statement(
+    "SELECT set_config('dui.tenant', $1, true), set_config('synchronous_commit', $2, true),"
+    " set_config('statement_timeout', $3, true)"
+)
+#: Ends a transaction, as the last step of a round trip.
+COMMIT = Statement("COMMIT")()
 
 #: Longest time that a statement of a worker or a job may take, in milliseconds.
 WORKER_STATEMENT_MS = 30_000
 
 
+class _Keeping(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that keeps its prepared statements when it rolls back: psycopg throws them all away, in case a table was
+    changed in the transaction, and each refusal would prepare them again."""
+
+    def rollback(self) -> None:
+        """Rolls back, if there is something to."""
+        if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            return
+        result = self.pgconn.exec_(b"ROLLBACK")
+        if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
+            message = "the connection to PostgreSQL is lost"
+            raise psycopg.OperationalError(message)
+
+
 def make_engine(url: str, *, pool_size: int, name: str) -> Engine:
     """An engine on a `libpq` URL; the pool never grows beyond `pool_size`: connections are budgeted."""
+
+    def connect() -> psycopg.Connection[tuple[Any, ...]]:
+        return _Keeping.connect(
+            url,
+            application_name=name,
+            connect_timeout=5,
+            # A server that vanished without a word is noticed within half a minute, not after the two hours of the kernel.
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=25_000,
+            # A plan made once serves every tenant and value: all our queries look up by key. (Planning each time cost more
+            # than running.)
+            options="-c timezone=UTC -c idle_in_transaction_session_timeout=60000 -c plan_cache_mode=force_generic_plan",
+        )
+
     return create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
+        "postgresql+psycopg://",
+        creator=connect,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
         pool_recycle=1800,
         pool_reset_on_return="rollback",
-        connect_args={
-            "application_name": name,
-            "connect_timeout": 5,
-            # A plan made once serves every tenant and value: all our queries look up by key. (Planning each time cost more
-            # than running.)
-            "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=60000 -c plan_cache_mode=force_generic_plan",
-        },
     )
 
 
-def raw(session: Session) -> psycopg.Connection[tuple[Any, ...]]:
-    """The psycopg connection under a session: the kit's own fixed statements go there, at a quarter of the cost."""
-    found = session.info.get(_RAW)
+def raw(of: Session | Connection) -> psycopg.Connection[tuple[Any, ...]]:
+    """The psycopg connection under a session or a connection of SQLAlchemy: the kit's own fixed statements go there."""
+    if isinstance(of, Connection):
+        return cast("psycopg.Connection[tuple[Any, ...]]", of.connection.dbapi_connection)
+    found = of.info.get(_RAW)
     if found is None:
-        found = session.connection().connection.dbapi_connection
+        found = of.connection().connection.dbapi_connection
     return cast("psycopg.Connection[tuple[Any, ...]]", found)
 
 
+def opening(tenant_id: str, *, durable: bool, statement_ms: int) -> tuple[Step, Step]:
+    """The steps that begin a transaction of one tenant.
+
+    `durable` waits for the disk at commit; `statement_ms` bounds each statement.
+    """
+    return _BEGIN(), _SETTINGS(tenant_id, "on" if durable else "off", str(max(1, int(statement_ms))))
+
+
 def begin(session: Session, tenant_id: str, *, durable: bool, statement_ms: int) -> None:
-    """Begins the session's transaction for one tenant, in one round trip.
-
-    `tenant_id` is a UUID (ValueError otherwise: it becomes part of the statement); `durable` waits for the disk at commit;
-    `statement_ms` bounds each statement.
-    """
-    settings = (
-        f"BEGIN; SELECT set_config('dui.tenant', '{UUID(tenant_id)}', true), "
-        f"set_config('synchronous_commit', '{'on' if durable else 'off'}', true), "
-        f"set_config('statement_timeout', '{max(1, int(statement_ms))}', true)"
-    )
+    """Begins the session's transaction for one tenant, in one round trip (see `opening`)."""
     session.info[_RAW] = session.connection().connection.dbapi_connection
-    at_once(raw(session), settings)
+    run(raw(session), *opening(tenant_id, durable=durable, statement_ms=statement_ms))
 
 
-def at_once(connection: psycopg.Connection[tuple[Any, ...]], statements: str) -> bytes | None:
-    """Runs several fixed statements in one round trip; the command tag of the last one.
-
-    They go as they are: nothing that a caller typed may be part of them. Raises what the failing statement raises.
-    """
-    result = connection.pgconn.exec_(statements.encode())
-    if result.status not in _DONE:
-        if result.status == psycopg.pq.ExecStatus.FATAL_ERROR and result.error_field(
-            psycopg.pq.DiagnosticField.SQLSTATE
-        ):
-            raise psycopg.errors.error_from_result(result)
-        message = "the connection to PostgreSQL is lost"
-        raise psycopg.OperationalError(message)
-    return result.command_status
+@contextmanager
+def connected(engine: Engine) -> Iterator[Connection]:
+    """A connection of the pool; one that broke does not go back to it."""
+    with engine.connect() as connection:
+        try:
+            yield connection
+        except psycopg.OperationalError:
+            connection.invalidate()
+            raise
 
 
 @contextmanager

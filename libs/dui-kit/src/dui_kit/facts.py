@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg
 from dui.access.v1 import facts_pb2
 from google.protobuf.message import Message
 
+from dui_kit.statements import Connection, Statement, Step, run
 from dui_kit.times import from_timestamp
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 #: Room for categories to come: rights arrays of every version have this length.
 CATEGORY_SLOTS = 32
@@ -104,9 +102,11 @@ def _perimeter(fact: facts_pb2.PerimeterChanged) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class _Projection:
-    sql: str
+    one: Statement
     #: The same for many rows, given as a JSON array.
-    sql_of_many: str
+    many: Statement
+    #: Without the tenant.
+    columns: tuple[str, ...]
     keys: tuple[str, ...]
     newer: str
     row: Callable[[Any], dict[str, object]]
@@ -117,12 +117,13 @@ def _projection(
 ) -> _Projection:
     names = ["tenant_id", *columns.split()]
     keys = ["tenant_id", *key.split()]
-    values = ", ".join(f"%({name})s" for name in names)
+    values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
     updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
     head = f"INSERT INTO {table} ({', '.join(names)}) "
-    many = f"SELECT {', '.join(names)} FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb) "  # noqa: S608 (constants)
+    many = f"SELECT {', '.join(names)} FROM jsonb_populate_recordset(NULL::{table}, $1::jsonb) "  # noqa: S608 (constants)
     tail = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {updates} WHERE {table}.{newer} < excluded.{newer}"
-    return _Projection(f"{head}VALUES ({values}) {tail}", head + many + tail, tuple(keys), newer, row)
+    one = Statement(f"{head}VALUES ({values}) {tail}")
+    return _Projection(one, Statement(head + many + tail), tuple(names[1:]), tuple(keys), newer, row)
 
 
 _PROJECTIONS: dict[str, _Projection] = {
@@ -163,11 +164,20 @@ _PROJECTIONS: dict[str, _Projection] = {
 FACT_TYPES = frozenset(_PROJECTIONS)
 
 
-def apply_fact(connection: Connection, tenant_id: str, fact: Message) -> None:
-    """Writes a fact into its projection, unless a newer version is there; other messages are left alone."""
+def step_of(tenant_id: str, fact: Message) -> Step | None:
+    """What writes a fact into its projection, unless a newer version is there; None for another message."""
     projection = _PROJECTIONS.get(fact.DESCRIPTOR.full_name)
-    if projection is not None:
-        connection.execute(projection.sql, {"tenant_id": tenant_id, **projection.row(fact)})
+    if projection is None:
+        return None
+    row = projection.row(fact)
+    return projection.one(tenant_id, *(row[name] for name in projection.columns))
+
+
+def apply_fact(connection: Connection, tenant_id: str, fact: Message) -> None:
+    """Writes a fact into its projection now (see `step_of`)."""
+    step = step_of(tenant_id, fact)
+    if step is not None:
+        run(connection, step)
 
 
 def apply_facts(connection: Connection, tenant_id: str, facts: Iterable[Message]) -> None:
@@ -185,8 +195,9 @@ def apply_facts(connection: Connection, tenant_id: str, facts: Iterable[Message]
         known = rows.get(key)
         if known is None or known[projection.newer] < row[projection.newer]:
             rows[key] = row
-    for name, rows in kinds.items():
-        connection.execute(_PROJECTIONS[name].sql_of_many, (json.dumps(list(rows.values()), default=_json),))
+    steps = [_PROJECTIONS[name].many(json.dumps(list(rows.values()), default=_json)) for name, rows in kinds.items()]
+    if steps:
+        run(connection, *steps)
 
 
 def _json(value: object) -> str:

@@ -16,17 +16,19 @@ from typing import Any
 import psycopg
 from dui.journal.v1 import journal_pb2
 from google.protobuf.message import Message
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
-from dui_kit import idempotency, texts
-from dui_kit.access import Decision, decide
+from dui_kit import access, idempotency, texts
+from dui_kit.access import Decision
 from dui_kit.call import Call, Caller
 from dui_kit.contract import ALL_CATEGORIES, Action, Perimeter, Rule, value_at
-from dui_kit.database import begin, raw
+from dui_kit.database import COMMIT, connected, opening, raw
 from dui_kit.errors import Code, Reason, Refusal, not_found
+from dui_kit.idempotency import Keyed
 from dui_kit.ids import new_id
-from dui_kit.outbox import Outbox, commit_with_journal
+from dui_kit.outbox import Outbox, journal_step
+from dui_kit.statements import rows, run
 from dui_kit.telemetry import log, trace_id_of
 from dui_kit.times import to_timestamp
 from dui_kit.tokens import Claims, TokenRefused
@@ -146,53 +148,69 @@ class Guard:
     def _attempt(
         self, method: Method, request: Message, meta: Meta, trace: _Trace, remaining: Callable[[], float]
     ) -> Message:
-        digest = sha256(request.SerializeToString(deterministic=True)).digest() if meta.idempotency_key else b""
+        keyed = None
+        if meta.idempotency_key and not trace.rule.reads:
+            keyed = Keyed(
+                tenant_id=trace.tenant_id,
+                subject=trace.claims.subject,
+                operation=trace.rule.operation,
+                key=meta.idempotency_key,
+                digest=sha256(request.SerializeToString(deterministic=True)).digest(),
+            )
         refreshed = self._tools.refresher is None or trace.claims.service
         while True:
             try:
-                with Session(self._tools.engine, expire_on_commit=False) as session:
-                    self._begin(session, trace, remaining)
-                    decision = None if trace.claims.service else self._decide(session, trace)
+                with connected(self._tools.engine) as connection:
+                    decision, known = self._open(connection, trace, keyed, remaining)
                     refusal = None if decision is None else self._judge(trace, decision)
                     if refusal is None:
-                        return self._answer(session, method, request, meta, trace, decision, digest, remaining)
+                        if known:
+                            return self._repeat(connection, method, trace, keyed, known)
+                        return self._answer(connection, method, request, meta, trace, decision, keyed, remaining)
             except (DBAPIError, psycopg.Error) as error:
                 refusal = self._translate(error)
                 if refusal.reason is texts.INTERNAL:
                     raise
-                return self._replay(method, meta, trace, digest, remaining, refusal)
+                return self._replay(method, trace, keyed, remaining, refusal)
             except Refusal as failure:
                 # A method that looks a person up in the projections may be a moment ahead of the event, as the guard may.
                 unknown = failure.reason.code is Code.NOT_FOUND and trace.beneficiary_id
                 if refreshed or not unknown or trace.rule.perimeter == Perimeter.PERIMETER_BENEFICIARY:
-                    return self._replay(method, meta, trace, digest, remaining, failure)
+                    return self._replay(method, trace, keyed, remaining, failure)
                 refusal = failure
             if refreshed or refusal.reason.name not in _REFRESHABLE:
                 raise refusal
             refreshed = True
             self._refresh(trace)
 
-    def _begin(self, session: Session, trace: _Trace, remaining: Callable[[], float]) -> None:
+    def _open(
+        self, connection: Connection, trace: _Trace, keyed: Keyed | None, remaining: Callable[[], float]
+    ) -> tuple[Decision | None, list[Any]]:
+        """Begins the transaction of the call, in one round trip with what decides it and what its key already answered."""
         milliseconds = int(min(remaining(), DEFAULT_SECONDS) * 1000)
-        durable = not trace.rule.reads
+        steps = list(opening(trace.tenant_id, durable=not trace.rule.reads, statement_ms=milliseconds))
+        asked = not trace.claims.service
+        if asked:
+            steps.append(
+                access.question(
+                    trace.rule,
+                    tenant_id=trace.tenant_id,
+                    subject=trace.claims.subject,
+                    beneficiary_id=trace.beneficiary_id,
+                    facility_id=trace.facility_id,
+                )
+            )
+        if keyed:
+            steps.append(keyed.lookup())
         try:
-            begin(session, trace.tenant_id, durable=durable, statement_ms=milliseconds)
-        except (psycopg.OperationalError, DBAPIError):
+            results = run(raw(connection), *steps)
+        except psycopg.OperationalError:
             # The pool held a connection to a server that is gone: nothing was done yet, so a new one is tried once.
-            session.invalidate()
-            session.info.clear()
-            begin(session, trace.tenant_id, durable=durable, statement_ms=milliseconds)
-
-    @staticmethod
-    def _decide(session: Session, trace: _Trace) -> Decision:
-        return decide(
-            raw(session),
-            trace.rule,
-            tenant_id=trace.tenant_id,
-            subject=trace.claims.subject,
-            beneficiary_id=trace.beneficiary_id,
-            facility_id=trace.facility_id,
-        )
+            connection.invalidate()
+            results = run(raw(connection), *steps)
+        driver = raw(connection)
+        known = rows(driver, results[-1]) if keyed else []
+        return access.decision(rows(driver, results[2])) if asked else None, known
 
     def _judge(self, trace: _Trace, decision: Decision) -> Refusal | None:
         """Why the call is refused, or None."""
@@ -229,50 +247,49 @@ class Guard:
             return Refusal(texts.STALE_RIGHTS)
         return None
 
+    def _repeat(
+        self, connection: Connection, method: Method, trace: _Trace, keyed: Keyed | None, known: list[Any]
+    ) -> Message:
+        """The reply of the first call with the same key; the repetition leaves its own trace."""
+        reply = keyed.known(known, self._tools.page_tokens) if keyed else None
+        entry = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED)
+        run(raw(connection), journal_step(trace.tenant_id, entry), COMMIT)
+        return method.reply.FromString(reply or b"")
+
     def _answer(
         self,
-        session: Session,
+        connection: Connection,
         method: Method,
         request: Message,
         meta: Meta,
         trace: _Trace,
         decision: Decision | None,
-        digest: bytes,
+        keyed: Keyed | None,
         remaining: Callable[[], float],
     ) -> Message:
-        key = {
-            "tenant_id": trace.tenant_id,
-            "subject": trace.claims.subject,
-            "operation": trace.rule.operation,
-            "key": meta.idempotency_key,
-            "digest": digest,
-        }
-        keyed = bool(meta.idempotency_key) and not trace.rule.reads
-        if keyed and (known := idempotency.find(raw(session), self._tools.page_tokens, **key)) is not None:  # type: ignore[arg-type]
-            commit_with_journal(raw(session), trace.tenant_id, trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED))
-            return method.reply.FromString(known)
-        call = self._call(session, meta, trace, decision)
-        reply = method.answer(request, call)
-        session.flush()
-        connection = raw(session)
-        trace.category = call.category or trace.category
-        if call.tenant_id != NO_TENANT:
-            call.outbox.write(connection)
-            if keyed and call.tenant_id == trace.tenant_id:  # a call that entered its tenant repeats safely by itself
-                idempotency.keep(connection, self._tools.page_tokens, **key, reply=reply)  # type: ignore[arg-type]
-        if remaining() <= 0:
-            raise Refusal(texts.DEADLINE_PASSED)
-        if call.tenant_id == NO_TENANT:
-            session.commit()
-        else:
-            entry = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
-            commit_with_journal(connection, call.tenant_id, entry)
+        call = self._call(connection, meta, trace, decision)
+        try:
+            reply = method.answer(request, call)
+            trace.category = call.category or trace.category
+            steps = call.end()
+            if call.tenant_id != NO_TENANT:
+                if (
+                    keyed and call.tenant_id == trace.tenant_id
+                ):  # a call that entered its tenant repeats safely by itself
+                    steps.append(keyed.keep(reply, self._tools.page_tokens))
+                entry = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
+                steps.append(journal_step(call.tenant_id, entry))
+            if remaining() <= 0:
+                raise Refusal(texts.DEADLINE_PASSED)
+            run(raw(connection), *steps, COMMIT)
+        finally:
+            call.close()
         return reply
 
-    def _call(self, session: Session, meta: Meta, trace: _Trace, decision: Decision | None) -> Call:
+    def _call(self, connection: Connection, meta: Meta, trace: _Trace, decision: Decision | None) -> Call:
         ids = decision.beneficiary_ids if decision else ()
         return Call(
-            session=session,
+            connection=connection,
             caller=Caller(
                 subject=trace.claims.subject,
                 account_id=trace.account_id,
@@ -293,34 +310,15 @@ class Guard:
         )
 
     def _replay(
-        self,
-        method: Method,
-        meta: Meta,
-        trace: _Trace,
-        digest: bytes,
-        remaining: Callable[[], float],
-        failure: Refusal,
+        self, method: Method, trace: _Trace, keyed: Keyed | None, remaining: Callable[[], float], failure: Refusal
     ) -> Message:
         """After a failure: the outcome of a concurrent call with the same key, or the failure itself."""
-        replayable = failure.reason.code in {
-            Code.ABORTED,
-            Code.ALREADY_EXISTS,
-            Code.FAILED_PRECONDITION,
-            Code.NOT_FOUND,
-        }
-        if not meta.idempotency_key or trace.rule.reads or not replayable:
+        replayable = {Code.ABORTED, Code.ALREADY_EXISTS, Code.FAILED_PRECONDITION, Code.NOT_FOUND}
+        if keyed is None or failure.reason.code not in replayable:
             raise failure
-        with Session(self._tools.engine) as session:
-            self._begin(session, trace, remaining)
-            known = idempotency.find(
-                raw(session),
-                self._tools.page_tokens,
-                tenant_id=trace.tenant_id,
-                subject=trace.claims.subject,
-                operation=trace.rule.operation,
-                key=meta.idempotency_key,
-                digest=digest,
-            )
+        with connected(self._tools.engine) as connection:
+            _, found = self._open(connection, trace, keyed, remaining)
+            known = keyed.known(found, self._tools.page_tokens)
         if known is None:
             raise failure
         return method.reply.FromString(known)
@@ -357,9 +355,9 @@ class Guard:
         if trace.tenant_id == NO_TENANT:
             return
         try:
-            with Session(self._tools.engine) as session:
-                begin(session, trace.tenant_id, durable=True, statement_ms=2000)
-                denial = trace.entry(journal_pb2.JOURNAL_OUTCOME_DENIED, reason.name)
-                commit_with_journal(raw(session), trace.tenant_id, denial)
+            denial = trace.entry(journal_pb2.JOURNAL_OUTCOME_DENIED, reason.name)
+            with connected(self._tools.engine) as connection:
+                begun = opening(trace.tenant_id, durable=True, statement_ms=2000)
+                run(raw(connection), *begun, journal_step(trace.tenant_id, denial), COMMIT)
         except (DBAPIError, psycopg.Error) as error:
             log.error("a refusal could not be journalled", kind=type(error).__name__, reason=reason.name)

@@ -8,64 +8,67 @@ Outcomes are kept encrypted: they may hold what is written nowhere else, such as
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from cryptography.exceptions import InvalidTag
 from google.protobuf.message import Message
 
 from dui_kit.errors import Refusal
 from dui_kit.pages import PageTokens
+from dui_kit.statements import Statement, Step
 from dui_kit.texts import IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_OUTCOME_LOST
 
 #: Constraint that a second commit of the same key breaks.
 CONSTRAINT = "idempotency_pkey"
 
 _KEY = re.compile(r"[\x21-\x7e]{1,100}")
-_FIND = """SELECT request_hash, response FROM idempotency
-WHERE tenant_id = %s AND subject = %s AND operation = %s AND key = %s"""
-_KEEP = """INSERT INTO idempotency (tenant_id, subject, operation, key, request_hash, response)
-VALUES (%s, %s, %s, %s, %s, %s)"""
+_FIND = Statement(
+    "SELECT request_hash, response FROM idempotency WHERE tenant_id = $1 AND subject = $2 AND operation = $3 AND key = $4"
+)
+_KEEP = Statement(
+    "INSERT INTO idempotency (tenant_id, subject, operation, key, request_hash, response) VALUES ($1, $2, $3, $4, $5, $6)"
+)
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A call with an `Idempotency-Key`."""
+
+    tenant_id: str
+    subject: str
+    operation: str
+    key: str
+    #: Hash of the request.
+    digest: bytes
+
+    def lookup(self) -> Step:
+        """The statement whose rows `known` reads."""
+        return _FIND(self.tenant_id, self.subject, self.operation, self.key)
+
+    def known(self, rows: Sequence[tuple[Any, ...]], seals: PageTokens) -> bytes | None:
+        """The serialized reply of the first call, or None; Refusal when the key was used for another request."""
+        if not rows:
+            return None
+        digest, sealed = rows[0]
+        if bytes(digest) != self.digest:
+            raise Refusal(IDEMPOTENCY_KEY_REUSED, field="Idempotency-Key")
+        try:
+            return seals.open_bytes(bytes(sealed), self._context())
+        except (InvalidTag, ValueError):
+            raise Refusal(IDEMPOTENCY_OUTCOME_LOST, field="Idempotency-Key") from None
+
+    def keep(self, reply: Message, seals: PageTokens) -> Step:
+        """What keeps the reply; the primary key refuses a second one."""
+        sealed = seals.seal_bytes(reply.SerializeToString(), self._context())
+        return _KEEP(self.tenant_id, self.subject, self.operation, self.key, self.digest, sealed)
+
+    def _context(self) -> bytes:
+        return f"outcome|{self.tenant_id}|{self.subject}|{self.operation}|{self.key}".encode()
 
 
 def check_key(key: str) -> None:
     """Refuses a key that is not 1 to 100 printable ASCII characters."""
     if not _KEY.fullmatch(key):
         raise Refusal(IDEMPOTENCY_KEY_INVALID, field="Idempotency-Key")
-
-
-def find(
-    connection: Connection, seals: PageTokens, *, tenant_id: str, subject: str, operation: str, key: str, digest: bytes
-) -> bytes | None:
-    """The serialized reply of the first call, or None; Refusal when the key was used for another request."""
-    row = connection.execute(_FIND, (tenant_id, subject, operation, key)).fetchone()
-    if row is None:
-        return None
-    if bytes(row[0]) != digest:
-        raise Refusal(IDEMPOTENCY_KEY_REUSED, field="Idempotency-Key")
-    try:
-        return seals.open_bytes(bytes(row[1]), _context(tenant_id, subject, operation, key))
-    except (InvalidTag, ValueError):
-        raise Refusal(IDEMPOTENCY_OUTCOME_LOST, field="Idempotency-Key") from None
-
-
-def keep(
-    connection: Connection,
-    seals: PageTokens,
-    *,
-    tenant_id: str,
-    subject: str,
-    operation: str,
-    key: str,
-    digest: bytes,
-    reply: Message,
-) -> None:
-    """Keeps the reply; the primary key refuses a second one."""
-    sealed = seals.seal_bytes(reply.SerializeToString(), _context(tenant_id, subject, operation, key))
-    connection.execute(_KEEP, (tenant_id, subject, operation, key, digest, sealed))
-
-
-def _context(tenant_id: str, subject: str, operation: str, key: str) -> bytes:
-    return f"outcome|{tenant_id}|{subject}|{operation}|{key}".encode()

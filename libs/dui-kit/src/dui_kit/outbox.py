@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-from uuid import UUID
+from functools import cache
 
-import psycopg
 from dui.journal.v1 import journal_pb2
 from google.protobuf.message import Message
 
 from dui_kit.contract import descriptor_of, event_of
-from dui_kit.database import at_once
 from dui_kit.ids import new_id
+from dui_kit.statements import Connection, Statement, Step, run
 
-_EVENTS = """INSERT INTO outbox
- (event_id, tenant_id, subject, event_type, aggregate_id, aggregate_version, payload, traceparent) VALUES """
-_EVENT = "(%s, %s, %s, %s, %s, %s, %s, %s)"
-_JOURNAL = "INSERT INTO journal_outbox (entry_id, tenant_id, payload) VALUES (%s, %s, %s)"
+_JOURNAL = Statement("INSERT INTO journal_outbox (entry_id, tenant_id, payload) VALUES ($1, $2, $3)")
+_COLUMNS = "event_id, tenant_id, subject, event_type, aggregate_id, aggregate_version, payload, traceparent"
+_WIDTH = _COLUMNS.count(",") + 1
+#: Most events of one statement.
+_MOST = 50
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+
+@cache
+def _insert(count: int) -> Statement:
+    rows = (range(n * _WIDTH + 1, (n + 1) * _WIDTH + 1) for n in range(count))
+    values = ", ".join(f"({', '.join(f'${number}' for number in row)})" for row in rows)
+    return Statement(f"INSERT INTO outbox ({_COLUMNS}) VALUES {values}")  # noqa: S608 (numbers of parameters)
 
 
 @dataclass(slots=True)
@@ -36,12 +41,15 @@ class Outbox:
         event_of(descriptor_of(event))
         self.events.append(event)
 
-    def write(self, connection: Connection) -> None:
-        """Inserts the events; their subject is `dui.<service>.<tenant>.<aggregate>.v1.<past_tense>`."""
-        if not self.events:
-            return
+    def steps(self) -> list[Step]:
+        """What inserts the events, which are then no longer held; their subject is
+        `dui.<service>.<tenant>.<aggregate>.v1.<past_tense>`."""
+        events, self.events = self.events, []
+        return [self._step(events[start : start + _MOST]) for start in range(0, len(events), _MOST)]
+
+    def _step(self, events: Sequence[Message]) -> Step:
         values: list[object] = []
-        for event in self.events:
+        for event in events:
             shape = event_of(descriptor_of(event))
             values += (
                 new_id(),
@@ -53,27 +61,15 @@ class Outbox:
                 event.SerializeToString(),
                 self.traceparent,
             )
-        # One text for each number of events: each is prepared once.
-        connection.execute(_EVENTS + ", ".join([_EVENT] * len(self.events)), values)
-        self.events.clear()
+        return _insert(len(events))(*values)
+
+    def write(self, connection: Connection) -> None:
+        """Inserts the events now."""
+        steps = self.steps()
+        if steps:
+            run(connection, *steps)
 
 
-def commit_with_journal(connection: Connection, tenant_id: str, entry: journal_pb2.JournalEntry) -> None:
-    """Inserts the journal entry and commits, in one round trip: no call ends without its trace.
-
-    Raises psycopg.OperationalError when the transaction did not commit.
-    """
-    payload = entry.SerializeToString().hex()
-    tag = at_once(
-        connection,
-        f"INSERT INTO journal_outbox (entry_id, tenant_id, payload) "  # noqa: S608 (ids of ours and hexadecimal digits)
-        f"VALUES ('{UUID(entry.entry_id)}', '{UUID(tenant_id)}', '\\x{payload}'); COMMIT",
-    )
-    if tag != b"COMMIT":
-        message = "the transaction did not commit"
-        raise psycopg.OperationalError(message)
-
-
-def write_journal(connection: Connection, tenant_id: str, entry: journal_pb2.JournalEntry) -> None:
-    """Inserts one journal entry; the relay numbers it."""
-    connection.execute(_JOURNAL, (entry.entry_id, tenant_id, entry.SerializeToString()))
+def journal_step(tenant_id: str, entry: journal_pb2.JournalEntry) -> Step:
+    """What inserts one journal entry; the relay numbers it."""
+    return _JOURNAL(entry.entry_id, tenant_id, entry.SerializeToString())

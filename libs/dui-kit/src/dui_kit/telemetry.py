@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import structlog
@@ -115,6 +115,11 @@ def fail(of: Span, code: str) -> None:
     """Marks a span as failed; a gRPC abort alone would leave it green."""
     if of.is_recording():
         of.set_status(trace.StatusCode.ERROR, code)
+
+
+def sql_span(statements: str) -> AbstractContextManager[Span]:
+    """The client span of statements that are sent together; parameters stay out."""
+    return span("sql", SpanKind.CLIENT, **{"db.query.text": statements})
 
 
 def watch_sql(engine: Engine) -> None:

@@ -14,8 +14,9 @@ from alembic.operations import Operations
 from dui.journal.v1 import journal_pb2
 from dui_kit import schema, testing
 from dui_kit.ids import new_id
-from dui_kit.outbox import Outbox, write_journal
+from dui_kit.outbox import Outbox, journal_step
 from dui_kit.settings import ServiceSettings
+from dui_kit.statements import run
 from dui_kit.worker.testing import Nats, free_port
 from google.protobuf.message import Message
 from pydantic import SecretStr
@@ -72,7 +73,7 @@ class Store:
         with psycopg.connect(self.urls.app_url) as connection:
             connection.execute("SELECT set_config('dui.tenant', %s, true)", (tenant_id,))
             for _ in range(count):
-                write_journal(connection, tenant_id, journal_pb2.JournalEntry(entry_id=new_id(), subject="s"))
+                run(connection, journal_step(tenant_id, journal_pb2.JournalEntry(entry_id=new_id(), subject="s")))
 
     def effects(self, tenant_id: str) -> list[tuple[str, int]]:
         """What consumers of this service have done, in the order in which they did it."""

@@ -168,3 +168,25 @@ def test_the_app_role_can_neither_read_nor_change_what_the_journal_holds(store: 
             connection.execute("SELECT set_config('dui.tenant', %s, false)", (tenant,))
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
+
+
+def test_an_entry_that_cannot_be_read_holds_up_its_association_only(store: Any, nats_server: Nats) -> None:
+    damaged, other = store.tenant(), store.tenant()
+    store.journal(damaged, 3)
+    store.journal(other, 2)
+
+    async def scenario() -> tuple[int, int]:
+        async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
+            js = client.jetstream()
+            await ensure_streams(js, "records", 1)
+            await js.purge_stream("DUI_JOURNAL")
+            relay = JournalRelay("records", connection, Publisher(client, js), RelayState())
+            await relay.number()
+            store.admin(
+                "UPDATE journal_outbox SET payload = '\\xabab' WHERE tenant_id = %s AND sequence = 2", (damaged,)
+            )
+            return await relay.publish()
+
+    assert asyncio.run(scenario()) == (5, 3)
+    found = entries_by_number(asyncio.run(received(nats_server)))
+    assert {tenant: sorted(numbers) for tenant, numbers in found.items()} == {damaged: [1], other: [1, 2]}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Integer, Row, Text
+from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Integer, Text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.schema import SchemaItem
 
-#: A row of some columns: each mapping knows which.
-AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+#: A row of some columns, by their names: each mapping knows which.
+AnyRow: TypeAlias = Any
 
 
 def id_column(name: str, *, key: bool = False, null: bool = False) -> Column[str]:

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from dui.journal.v1 import journal_pb2
+from google.protobuf.message import DecodeError
 
 from dui_kit.telemetry import log
 from dui_kit.worker.events import OUTAGE_SECONDS
@@ -73,6 +74,15 @@ class _Batch(NamedTuple):
     outgoing: Outgoing
 
 
+def _readable(row: _Row) -> bool:
+    """False when an entry is not what was written: the storage is damaged, or somebody changed it."""
+    try:
+        journal_pb2.JournalEntry.FromString(row.payload)
+    except DecodeError:
+        return False
+    return True
+
+
 class JournalRelay:
     """Numbers the entries of this service, for each tenant 1, 2, 3…, and publishes them in that order.
 
@@ -126,13 +136,23 @@ class JournalRelay:
         return len(rows), sum(1 for row in rows if row.sequence <= advanced.get(row.tenant_id, 0))
 
     def _batches(self, rows: Iterable[_Row]) -> Iterable[_Batch]:
-        """Batches of one tenant's rows, which are in order and without gap."""
+        """Batches of one tenant's rows, which are in order and without gap, up to one that cannot be read.
+
+        What comes after it waits: a journal has no gap. The other associations go on.
+        """
         run: list[_Row] = []
         size = 0
         for row in rows:
             if run and (len(run) == BATCH_ENTRIES or size + len(row.payload) > BATCH_BYTES):
                 yield self._batch(run)
                 run, size = [], 0
+            if not _readable(row):
+                log.error(
+                    "an entry of the journal cannot be read; those of its association wait",
+                    tenant=row.tenant_id,
+                    sequence=row.sequence,
+                )
+                break
             run.append(row)
             size += len(row.payload)
         if run:

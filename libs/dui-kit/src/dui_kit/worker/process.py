@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
+import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -53,6 +55,8 @@ class Worker:
         self.state = RelayState()
         self._stopping = False
         self._fatal = False
+        #: Monotonic clock of the last failure that no outage explains: one that comes back is nobody's to wait out.
+        self._failed_at = -math.inf
         self._stopped = asyncio.Event()
         self._client: Client | None = None
 
@@ -62,9 +66,10 @@ class Worker:
         self._stopped.set()
 
     def healthy(self) -> bool:
-        """True when NATS is connected and, on the leader, the relay moves."""
+        """True when NATS is connected and, on the leader, the relay moves and no part of the worker has just failed."""
         connected = self._client is not None and self._client.is_connected
-        return connected and not self._fatal and not self.state.stalled(STALL_SECONDS)
+        failed = time.monotonic() - self._failed_at < STALL_SECONDS
+        return connected and not self._fatal and not failed and not self.state.stalled(STALL_SECONDS)
 
     async def main(self) -> int:
         """Runs the worker; returns the exit code: 0 after `stop`, 1 when the connection to NATS is gone for good."""
@@ -116,8 +121,11 @@ class Worker:
             await asyncio.wait({term})
             self.state.leading = False
             if not term.cancelled() and (error := term.exception()) is not None:
-                report = log.warning if _is_outage(error) else log.error
-                report("the worker starts over", error=_names(error))
+                if _is_outage(error):
+                    log.warning("the worker starts over", error=_names(error))
+                else:
+                    self._failed_at = time.monotonic()
+                    log.error("the worker starts over", error=_names(error))
                 if not self._stopping:
                     await asyncio.sleep(RETRY_SECONDS)
 

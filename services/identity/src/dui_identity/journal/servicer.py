@@ -11,7 +11,7 @@ from dui.journal.v1 import journal_pb2
 from dui_kit.call import Call
 from dui_kit.database import raw
 from dui_kit.errors import not_found
-from dui_kit.facts import Connection
+from dui_kit.statements import Connection
 from dui_kit.times import from_micros, micros
 
 from dui_identity.journal.heads import public_key

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dui.records.v1 import beneficiaries_pb2 as pb
 from dui_kit.call import Call
 from dui_kit.errors import Refusal, not_found
-from sqlalchemy import Boolean, DateTime, bindparam, insert, literal_column, select, update
+from dui_kit.statements import Query
+from sqlalchemy import Boolean, bindparam, insert, literal_column, select, update
 
 from dui_records.beneficiaries.events import beneficiary_changed, opening
 from dui_records.beneficiaries.mapping import completed, to_proto, values_of
@@ -46,27 +47,21 @@ _IDENTITY = (
     _b.surviving_id,
 )
 _ONE = (_b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id"))
-_READ = select(*_IDENTITY, _HOMONYM).where(*_ONE)
-_LOCK = (
+_READ = Query(select(*_IDENTITY, _HOMONYM).where(*_ONE))
+_LOCK = Query(
     select(*_IDENTITY, _b.opened_facility_id, _b.opened_at, _b.opening_closed_at)
     .where(*_ONE)
     .with_for_update(key_share=True)
 )
-_GROUP = select(_b.beneficiary_id).where(_b.tenant_id == bindparam("tenant"), _b.surviving_id == bindparam("id"))
-_WRITE = (
-    update(beneficiary)
-    .where(_b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id"))
-    .returning(*_IDENTITY, _HOMONYM)
-)
-_CLOSE = (
-    update(beneficiary).where(*_ONE).values(opening_closed_at=bindparam("closed_at", type_=DateTime(timezone=True)))
-)
-_INSERT = insert(beneficiary).returning(*_IDENTITY, _HOMONYM)
+_GROUP = Query(select(_b.beneficiary_id).where(_b.tenant_id == bindparam("tenant"), _b.surviving_id == bindparam("id")))
+_WRITE = Query(update(beneficiary).where(*_ONE).returning(*_IDENTITY, _HOMONYM))
+_CLOSE = Query(update(beneficiary).where(*_ONE))
+_INSERT = Query(insert(beneficiary).values(tenant_id=bindparam("tenant")).returning(*_IDENTITY, _HOMONYM))
 
 
 def read(call: Call, beneficiary_id: str, merged_ids: tuple[str, ...]) -> pb.Beneficiary:
     """The identity of a record, in one statement; NOT_FOUND when there is none."""
-    row = call.session.execute(_READ, {"tenant": call.tenant_id, "id": beneficiary_id}).one_or_none()
+    row = call.row(_READ, id=beneficiary_id)
     if row is None:
         raise not_found("beneficiary_id")
     etag = call.etag(row.beneficiary_id, row.version)
@@ -75,8 +70,7 @@ def read(call: Call, beneficiary_id: str, merged_ids: tuple[str, ...]) -> pb.Ben
 
 def merged_into(call: Call, beneficiary_id: str) -> tuple[str, ...]:
     """The records merged into one, by id."""
-    found = call.session.scalars(_GROUP, {"tenant": call.tenant_id, "id": beneficiary_id})
-    return tuple(sorted(found))
+    return tuple(sorted(row.beneficiary_id for row in call.rows(_GROUP, id=beneficiary_id)))
 
 
 def lock(call: Call) -> AnyRow:
@@ -84,7 +78,7 @@ def lock(call: Call) -> AnyRow:
 
     NO KEY UPDATE: entries about the person, whose foreign keys share the key, do not wait for it.
     """
-    row = call.session.execute(_LOCK, {"tenant": call.tenant_id, "id": call.beneficiary_id}).one_or_none()
+    row = call.row(_LOCK, id=call.beneficiary_id)
     if row is None:
         raise not_found("beneficiary_id")
     if row.surviving_id is not None:
@@ -101,32 +95,30 @@ def lock_group(call: Call) -> AnyRow:
 
 def open_record(call: Call, beneficiary_id: str, facility_id: str, identity: Identity) -> pb.Beneficiary:
     """Writes the first version of an identity."""
-    row = call.session.execute(
+    (row,) = call.rows(
         _INSERT,
-        {
-            "tenant_id": call.tenant_id,
-            "beneficiary_id": beneficiary_id,
-            "version": 1,
-            "author_account_id": call.caller.account_id,
-            "recorded_at": call.now,
-            **values_of(identity),
-            "person_version": 1,
-            "opened_facility_id": facility_id,
-            "opened_at": call.now,
-        },
-    ).one()
+        beneficiary_id=beneficiary_id,
+        version=1,
+        author_account_id=call.caller.account_id,
+        recorded_at=call.now,
+        **values_of(identity),
+        person_version=1,
+        opened_facility_id=facility_id,
+        opened_at=call.now,
+    )
     return _announce(call, row, ())
 
 
 def write(call: Call, row: AnyRow, identity: Identity) -> pb.Beneficiary:
     """Writes the next version of the identity of a locked person, and announces it."""
-    values = {
+    (written,) = call.rows(
+        _WRITE,
+        id=row.beneficiary_id,
+        version=row.version + 1,
+        author_account_id=call.caller.account_id,
+        recorded_at=call.now,
         **values_of(identity),
-        "version": row.version + 1,
-        "author_account_id": call.caller.account_id,
-        "recorded_at": call.now,
-    }
-    written = call.session.execute(_WRITE.values(values), {"tenant": call.tenant_id, "id": row.beneficiary_id}).one()
+    )
     return _announce(call, written, call.beneficiary_ids[1:])
 
 
@@ -145,5 +137,5 @@ def close_opening(call: Call, row: AnyRow, facility_id: str) -> None:
     reaches the unit alone when it names one."""
     if row.opened_facility_id != facility_id or row.opening_closed_at is not None:
         return
-    call.session.execute(_CLOSE, {"tenant": call.tenant_id, "id": row.beneficiary_id, "closed_at": call.now})
+    call.write(_CLOSE, id=row.beneficiary_id, opening_closed_at=call.now)
     call.publish(opening(row.beneficiary_id, facility_id, row.opened_at, closed_at=call.now))

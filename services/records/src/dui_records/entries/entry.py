@@ -6,7 +6,8 @@ Whatever the operation, an entry is matched with the person of the call: an entr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import namedtuple
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from dui.records.v1 import allergies_pb2, handover_notes_pb2, medical_history_pb2, relations_pb2
 from dui_kit.call import Call
 from dui_kit.errors import not_found
+from dui_kit.statements import Query
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy import (
@@ -23,10 +25,8 @@ from sqlalchemy import (
     Select,
     SmallInteger,
     Table,
-    Text,
     any_,
     bindparam,
-    cast,
     insert,
     select,
     update,
@@ -83,21 +83,18 @@ def create(call: Call, kind: Kind[Entry], entry: Entry, draft_id: str) -> Entry:
     kind.check(entry, call.now)
     if draft_id:
         finish(call, kind.name, draft_id)
-    row = call.session.execute(
-        _insert(kind),
-        {
-            "tenant_id": call.tenant_id,
-            f"{kind.name}_id": call.new_id(),
-            "beneficiary_id": call.beneficiary_id,
-            "version": 1,
-            "author_account_id": call.caller.account_id,
-            "recorded_at": call.now,
-            "created_at": call.now,
-            "reason": None,
-            **kind.values(entry, call.now),
-        },
-    ).one()
-    return _announce(call, kind, row)
+    values = {
+        f"{kind.name}_id": call.new_id(),
+        "beneficiary_id": call.beneficiary_id,
+        "version": 1,
+        "author_account_id": call.caller.account_id,
+        "recorded_at": call.now,
+        "created_at": call.now,
+        "reason": None,
+        **kind.values(entry, call.now),
+    }
+    call.write(_insert(kind), **values)
+    return _announce(call, kind, _row(kind)(entry_id=values[f"{kind.name}_id"], **_content(kind, values)))
 
 
 def get(call: Call, kind: Kind[Entry], entry_id: str) -> Entry:
@@ -110,7 +107,7 @@ def page(call: Call, kind: Kind[Entry], request: Message) -> tuple[list[Entry], 
     asked = call.page(request)
     query = _page(kind, one=len(call.beneficiary_ids) == 1, continued=asked.after is not None)
     values = _values(call) | {"size": asked.size + 1, "after": asked.after[0] if asked.after else None}
-    rows, token = asked.cut(call.session.execute(query, values).all(), key=lambda row: (row.entry_id,))
+    rows, token = asked.cut(call.rows(query, **values), key=lambda row: (row.entry_id,))
     return [to_entry(kind, row) for row in rows], token
 
 
@@ -124,17 +121,15 @@ def correct(call: Call, kind: Kind[Entry], entry_id: str, change: Entry, mask: F
     entry = call.apply_mask(current, change, mask, prefix=kind.name)
     check_reason(entry.reason)
     kind.check(entry, call.now)
-    written = call.session.execute(
-        _update(kind).values(
-            **kind.values(entry, call.now),
-            reason=entry.reason.strip(),
-            version=row.version + 1,
-            author_account_id=call.caller.account_id,
-            recorded_at=call.now,
-        ),
-        {"tenant": call.tenant_id, "id": row.entry_id},
-    ).one()
-    return _announce(call, kind, written)
+    values = {
+        **kind.values(entry, call.now),
+        "reason": entry.reason.strip(),
+        "version": row.version + 1,
+        "author_account_id": call.caller.account_id,
+        "recorded_at": call.now,
+    }
+    call.write(_update(kind), id=row.entry_id, **values)
+    return _announce(call, kind, row._replace(**values))
 
 
 def history(call: Call, kind: Kind[Entry], entry_id: str, request: Message) -> tuple[list[Entry], str]:
@@ -160,26 +155,37 @@ def _version(kind: Kind[Entry], row: AnyRow) -> Entry:
 # Statements are built once for each kind: building them again for each call would cost as much as running them.
 
 
-@cache
-def _columns(kind: Kind[Any]) -> tuple[ColumnElement[Any], ...]:
-    """The columns that `read` needs. Ids come as text: PostgreSQL writes a UUID faster than Python does."""
-    content = (column for column in kind.table.c if column.name not in {"tenant_id", f"{kind.name}_id"})
-    texts = (cast(column, Text).label(column.name) if isinstance(column.type, UUID) else column for column in content)
-    return (cast(kind.id, Text).label("entry_id"), *texts)
+def _content(kind: Kind[Any], values: Mapping[str, object]) -> dict[str, object]:
+    return {name: values[name] for name in _names(kind)}
 
 
 @cache
-def _insert(kind: Kind[Any]) -> Any:
-    return insert(kind.table).returning(*_columns(kind))
+def _names(kind: Kind[Any]) -> tuple[str, ...]:
+    """The columns that `read` needs, but for the id."""
+    return tuple(column.name for column in kind.table.c if column.name not in {"tenant_id", f"{kind.name}_id"})
 
 
 @cache
-def _update(kind: Kind[Any]) -> Any:
-    one = (kind.table.c.tenant_id == bindparam("tenant"), kind.id == bindparam("id"))
-    return update(kind.table).where(*one).returning(*_columns(kind))
+def _row(kind: Kind[Any]) -> Any:
+    """A row as `_columns` reads it, of an entry that is being written."""
+    return namedtuple("Row", ("entry_id", *_names(kind)))  # noqa: PYI024 (its columns are the kind's)
 
 
 @cache
+def _columns(kind: Kind[Any]) -> tuple[ColumnElement[Any], ...]:
+    return (kind.id.label("entry_id"), *(kind.table.c[name] for name in _names(kind)))
+
+
+@cache
+def _insert(kind: Kind[Any]) -> Query:
+    return Query(insert(kind.table).values(tenant_id=bindparam("tenant")))
+
+
+@cache
+def _update(kind: Kind[Any]) -> Query:
+    return Query(update(kind.table).where(kind.table.c.tenant_id == bindparam("tenant"), kind.id == bindparam("id")))
+
+
 def _of_person(kind: Kind[Any], *, one: bool) -> Select[Any]:
     """The entries of a person that the caller may touch; `one`: no record is merged with theirs, as is usual, and the
     index then gives them in their order."""
@@ -194,20 +200,19 @@ def _of_person(kind: Kind[Any], *, one: bool) -> Select[Any]:
 
 
 @cache
-def _page(kind: Kind[Any], *, one: bool, continued: bool) -> Select[Any]:
+def _page(kind: Kind[Any], *, one: bool, continued: bool) -> Query:
     query = _of_person(kind, one=one).order_by(kind.id.desc()).limit(bindparam("size"))
-    return query.where(kind.id < bindparam("after")) if continued else query
+    return Query(query.where(kind.id < bindparam("after")) if continued else query)
 
 
 @cache
-def _lookup(kind: Kind[Any], *, one: bool, lock: bool) -> Select[Any]:
+def _lookup(kind: Kind[Any], *, one: bool, lock: bool) -> Query:
     query = _of_person(kind, one=one).where(kind.id == bindparam("id"))
-    return query.with_for_update() if lock else query
+    return Query(query.with_for_update() if lock else query)
 
 
 def _values(call: Call) -> dict[str, Any]:
     return {
-        "tenant": call.tenant_id,
         "person": call.beneficiary_id,
         "persons": list(call.beneficiary_ids),
         "categories": sorted(call.categories),
@@ -216,7 +221,7 @@ def _values(call: Call) -> dict[str, Any]:
 
 def _one(call: Call, kind: Kind[Any], entry_id: str, *, lock: bool) -> AnyRow:
     query = _lookup(kind, one=len(call.beneficiary_ids) == 1, lock=lock)
-    row = call.session.execute(query, _values(call) | {"id": entry_id}).one_or_none()
+    row = call.row(query, id=entry_id, **_values(call))
     if row is None:
         raise not_found(f"{kind.name}_id")
     return row

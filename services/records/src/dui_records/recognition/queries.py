@@ -9,6 +9,7 @@ from typing import Any
 
 from dui_kit.call import Call
 from dui_kit.pages import Page
+from dui_kit.statements import Query
 from sqlalchemy import Select, Text, and_, bindparam, cast, func, not_, or_, select, tuple_, union_all
 
 from dui_records.beneficiaries.tables import answers_for, beneficiary
@@ -31,7 +32,7 @@ _COMPARED = ("birth_name_key", "birth_given_key", "family_key", "national_identi
 
 
 @cache
-def _search(*, prefixed: bool, continued: bool) -> Select[Any]:
+def _search(*, prefixed: bool, continued: bool) -> Query:
     """A merged record is found by its own traits and answers with the surviving one, unless that one is found too."""
 
     def matches(table: Any) -> Any:
@@ -65,17 +66,17 @@ def _search(*, prefixed: bool, continued: bool) -> Select[Any]:
                 bindparam("after_id", type_=_b.beneficiary_id.type),
             )
         )
-    return statement
+    return Query(statement)
 
 
 def search(call: Call, birth_date: str, bounds: tuple[str, str] | None, page: Page) -> tuple[list[AnyRow], str]:
     """A page of the persons born on a date, whose birth name lies within bounds, by name; and the next page's token."""
-    values: dict[str, object] = {"tenant": call.tenant_id, "birth_date": birth_date, "size": page.size + 1}
+    values: dict[str, object] = {"birth_date": birth_date, "size": page.size + 1}
     if bounds:
         values |= {"low": bounds[0], "high": bounds[1]}
     if page.after:
         values |= {"after_key": page.after[0], "after_id": page.after[1]}
-    rows = call.session.execute(_search(prefixed=bounds is not None, continued=page.after is not None), values).all()
+    rows = call.rows(_search(prefixed=bounds is not None, continued=page.after is not None), **values)
     kept, token = page.cut(rows, key=lambda row: (row.birth_name_key, row.found_id))
     return list(kept), token
 
@@ -90,7 +91,7 @@ def _likeness_of(row: AnyRow) -> Likeness:
 
 
 @cache
-def _alike(*, identified: bool, swapped: bool) -> Select[Any]:
+def _alike(*, identified: bool, swapped: bool) -> Query:
     branches = [
         and_(_b.birth_date == bindparam("birth_date"), _b.birth_name_key == bindparam("birth_name_key")),
         _b.birth_date == bindparam("birth_date"),
@@ -101,18 +102,17 @@ def _alike(*, identified: bool, swapped: bool) -> Select[Any]:
     if swapped:
         branches.append(_b.birth_date == bindparam("swapped"))
     columns = [_b[name] for name in (*_MATCH, *_COMPARED)]
-    known = (_b.tenant_id == bindparam("tenant"), _b.surviving_id.is_(None), _b.beneficiary_id != bindparam("self"))
+    known = (_b.tenant_id == bindparam("tenant"), _b.surviving_id.is_(None), _b.beneficiary_id != bindparam("own"))
     parts = [select(*columns).where(*known, branch).limit(BRANCH_LIMIT).subquery() for branch in branches]
     found = union_all(*(select(part) for part in parts)).subquery()
-    return select(found)
+    return Query(select(found))
 
 
 def alike(call: Call, beneficiary_id: str, one: Likeness) -> list[AnyRow]:
     """Records that may be about the same person as `one`, the likeliest first, at most 20; never `beneficiary_id`."""
     swapped = swapped_date(one.birth_date)
     values = {
-        "tenant": call.tenant_id,
-        "self": beneficiary_id,
+        "own": beneficiary_id,
         "birth_date": one.birth_date,
         "birth_name_key": one.birth_name_key,
         "birth_given_key": one.birth_given_key,
@@ -122,20 +122,22 @@ def alike(call: Call, beneficiary_id: str, one: Likeness) -> list[AnyRow]:
     if swapped:
         values["swapped"] = swapped
     statement = _alike(identified=bool(one.national_identifier), swapped=swapped is not None)
-    found = {row.beneficiary_id: row for row in call.session.execute(statement, values)}
+    found = {row.beneficiary_id: row for row in call.rows(statement, **values)}
     scored = [(likeness(one, _likeness_of(row)), beneficiary_id, row) for beneficiary_id, row in found.items()]
     scored.sort(key=lambda item: (-item[0], item[1]))
     return [row for score, _, row in scored[:CANDIDATES] if score >= ALIKE]
 
 
-_COMPARED_ONE = select(*(_b[name] for name in (*_MATCH, *_COMPARED, "surviving_id"))).where(
-    _b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id")
+_COMPARED_ONE = Query(
+    select(*(_b[name] for name in (*_MATCH, *_COMPARED, "surviving_id"))).where(
+        _b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id")
+    )
 )
 
 
 def compared(call: Call, beneficiary_id: str) -> tuple[str, Likeness] | None:
     """What a record is compared by, and its id; those of the surviving record when it was merged. None: no such record."""
-    row = call.session.execute(_COMPARED_ONE, {"tenant": call.tenant_id, "id": beneficiary_id}).one_or_none()
+    row = call.row(_COMPARED_ONE, id=beneficiary_id)
     if row is not None and row.surviving_id is not None:
         return compared(call, row.surviving_id)
     return None if row is None else (row.beneficiary_id, _likeness_of(row))
