@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -21,7 +21,7 @@ from dui_kit.errors import Refusal
 from dui_kit.ids import new_id
 from dui_kit.outbox import Outbox
 from dui_kit.pages import Page, page_of
-from dui_kit.statements import Query, Statement, Step, run
+from dui_kit.statements import Query, Statement, Step, run, together
 from dui_kit.tables import entry_version
 from dui_kit.texts import ETAG_STALE, PRECONDITION_REQUIRED, RIGHT_MISSING, SERVICE_ONLY
 from dui_kit.toolbox import Toolbox
@@ -101,6 +101,11 @@ class Call:
     def row(self, query: Query, /, **values: object) -> Any | None:
         """Its only row, or None."""
         return query.one_or_none(raw(self.connection), values | {"tenant": self.tenant_id})
+
+    def together(self, *asked: tuple[Query, Mapping[str, object]]) -> list[list[Any]]:
+        """The rows of each of several statements with its values, in one round trip; `tenant` is bound as in `rows`."""
+        tenant = {"tenant": self.tenant_id}
+        return together(raw(self.connection), *((query, {**values, **tenant}) for query, values in asked))
 
     def write(self, query: Query, /, **values: object) -> None:
         """An INSERT, UPDATE or DELETE that never changes and returns nothing, in one round trip with the commit: nothing

@@ -187,13 +187,21 @@ class Query:
 
     def step(self, values: Mapping[str, object]) -> Step:
         """The statement with its values, for a round trip."""
-        return self._step(self._for(values), values)
+        return self.prepared(values)[0]
+
+    def prepared(self, values: Mapping[str, object]) -> tuple[Step, Callable[[Sequence[Any]], Any]]:
+        """The statement with its values, and what makes a row of it."""
+        compiled = self._for(values)
+        parameters = []
+        for name, fixed, process in compiled.slots:
+            value = fixed if name is None else values[name]
+            parameters.append(value if process is None else process(value))
+        return Step(compiled.statement, parameters), compiled.make
 
     def all(self, connection: Connection, values: Mapping[str, object]) -> list[Any]:
         """Every row."""
-        compiled = self._for(values)
-        (result,) = run(connection, self._step(compiled, values))
-        return rows(connection, result, compiled.make)
+        (found,) = together(connection, (self, values))
+        return found
 
     def one_or_none(self, connection: Connection, values: Mapping[str, object]) -> Any | None:
         """The only row, or None; ValueError when there are several."""
@@ -210,14 +218,6 @@ class Query:
             message = "no row where one was expected"
             raise ValueError(message)
         return found
-
-    @staticmethod
-    def _step(compiled: _Compiled, values: Mapping[str, object]) -> Step:
-        parameters = []
-        for name, fixed, process in compiled.slots:
-            value = fixed if name is None else values[name]
-            parameters.append(value if process is None else process(value))
-        return Step(compiled.statement, parameters)
 
     def _for(self, values: Mapping[str, object]) -> _Compiled:
         """An INSERT or UPDATE writes the columns that have a value."""
@@ -241,3 +241,10 @@ class Query:
         columns = tuple(column.name for column in getattr(self._expression, "exported_columns", ()))
         row: Any = namedtuple("Row", columns)  # type: ignore[misc] # noqa: PYI024 (its columns are the statement's)
         return _Compiled(Statement(made.string), slots, row._make)
+
+
+def together(connection: Connection, *asked: tuple[Query, Mapping[str, object]]) -> list[list[Any]]:
+    """The rows of each of several queries with its values, in one round trip."""
+    prepared = [query.prepared(values) for query, values in asked]
+    results = run(connection, *(step for step, _ in prepared))
+    return [rows(connection, result, make) for result, (_, make) in zip(results, prepared, strict=True)]

@@ -65,9 +65,9 @@ def keys_of(identity: Identity) -> NameKeys:
     return name_keys(traits.birth_name, traits.birth_given_names[0], identity.used_name, identity.used_given_name)
 
 
-def values_of(identity: Identity) -> dict[str, object]:
-    """The columns of an identity, keys included."""
-    keys, traits, identifier = keys_of(identity), identity.traits, identity.national_identifier
+def values_of(identity: Identity, keys: NameKeys) -> dict[str, object]:
+    """The columns of an identity and of its keys."""
+    traits, identifier = identity.traits, identity.national_identifier
     return {
         "birth_name": traits.birth_name,
         "birth_given_names": list(traits.birth_given_names),

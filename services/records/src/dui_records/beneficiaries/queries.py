@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from dui.records.v1 import beneficiaries_pb2 as pb
 from dui_kit.call import Call
 from dui_kit.errors import Refusal, not_found
@@ -9,11 +11,12 @@ from dui_kit.statements import Query
 from sqlalchemy import Boolean, bindparam, insert, literal_column, select, update
 
 from dui_records.beneficiaries.events import beneficiary_changed, opening
-from dui_records.beneficiaries.mapping import completed, to_proto, values_of
+from dui_records.beneficiaries.mapping import completed, keys_of, to_proto, values_of
 from dui_records.beneficiaries.rules import Identity
 from dui_records.beneficiaries.tables import beneficiary
 from dui_records.columns import AnyRow
 from dui_records.merging.rules import MERGED_MEANWHILE, check_group
+from dui_records.recognition.rules import NameKeys
 
 _b = beneficiary.c
 #: Somebody else of the association has nearly the same name: one lookup in beneficiary_homonym_idx. As text, because
@@ -56,7 +59,7 @@ _LOCK = Query(
 _GROUP = Query(select(_b.beneficiary_id).where(_b.tenant_id == bindparam("tenant"), _b.surviving_id == bindparam("id")))
 _WRITE = Query(update(beneficiary).where(*_ONE).returning(*_IDENTITY, _HOMONYM))
 _CLOSE = Query(update(beneficiary).where(*_ONE))
-_INSERT = Query(insert(beneficiary).values(tenant_id=bindparam("tenant")).returning(*_IDENTITY, _HOMONYM))
+_INSERT = Query(insert(beneficiary).values(tenant_id=bindparam("tenant")))
 
 
 def read(call: Call, beneficiary_id: str, merged_ids: tuple[str, ...]) -> pb.Beneficiary:
@@ -93,20 +96,18 @@ def lock_group(call: Call) -> AnyRow:
     return row
 
 
-def open_record(call: Call, beneficiary_id: str, facility_id: str, identity: Identity) -> pb.Beneficiary:
+def open_record(
+    call: Call, beneficiary_id: str, facility_id: str, identity: Identity, keys: NameKeys, *, homonym: bool
+) -> pb.Beneficiary:
     """Writes the first version of an identity."""
-    (row,) = call.rows(
-        _INSERT,
-        beneficiary_id=beneficiary_id,
-        version=1,
-        author_account_id=call.caller.account_id,
-        recorded_at=call.now,
-        **values_of(identity),
-        person_version=1,
-        opened_facility_id=facility_id,
-        opened_at=call.now,
-    )
-    return _announce(call, row, ())
+    values = values_of(identity, keys) | {
+        "beneficiary_id": beneficiary_id,
+        "version": 1,
+        "author_account_id": call.caller.account_id,
+        "recorded_at": call.now,
+    }
+    call.write(_INSERT, **values, person_version=1, opened_facility_id=facility_id, opened_at=call.now)
+    return _announce(call, SimpleNamespace(**values), (), homonym=homonym)
 
 
 def write(call: Call, row: AnyRow, identity: Identity) -> pb.Beneficiary:
@@ -117,19 +118,19 @@ def write(call: Call, row: AnyRow, identity: Identity) -> pb.Beneficiary:
         version=row.version + 1,
         author_account_id=call.caller.account_id,
         recorded_at=call.now,
-        **values_of(identity),
+        **values_of(identity, keys_of(identity)),
     )
-    return _announce(call, written, call.beneficiary_ids[1:])
+    return _announce(call, written, call.beneficiary_ids[1:], homonym=written.homonym)
 
 
-def _announce(call: Call, row: AnyRow, merged_ids: tuple[str, ...]) -> pb.Beneficiary:
+def _announce(call: Call, row: AnyRow, merged_ids: tuple[str, ...], *, homonym: bool) -> pb.Beneficiary:
     version = to_proto(row)
     call.save_version(
         entry_id=row.beneficiary_id, version=row.version, message=version, beneficiary_id=row.beneficiary_id
     )
     call.publish(beneficiary_changed(row.beneficiary_id, row.version, row.identity_status))
     etag = call.etag(row.beneficiary_id, row.version)
-    return completed(version, homonym=row.homonym, merged_ids=merged_ids, etag=etag)
+    return completed(version, homonym=homonym, merged_ids=merged_ids, etag=etag)
 
 
 def close_opening(call: Call, row: AnyRow, facility_id: str) -> None:

@@ -36,7 +36,7 @@ class BeneficiaryServicer:
         beneficiary_id = call.new_id()
         keys, traits = keys_of(identity), identity.traits
         identifier = identity.national_identifier
-        duplicates = recognition.alike(
+        duplicates, homonym = recognition.alike_and_homonym(
             call,
             beneficiary_id,
             Likeness(
@@ -47,8 +47,9 @@ class BeneficiaryServicer:
                 traits.sex,
                 identifier.value if identifier else None,
             ),
+            keys.homonym_key,
         )
-        beneficiary = queries.open_record(call, beneficiary_id, request.facility_id, identity)
+        beneficiary = queries.open_record(call, beneficiary_id, request.facility_id, identity, keys, homonym=homonym)
         call.publish(person_changed(beneficiary_id, 1, None))
         call.publish(opening(beneficiary_id, request.facility_id, call.now))
         call.saw([beneficiary_id, *(row.beneficiary_id for row in duplicates)])

@@ -108,10 +108,29 @@ def _alike(*, identified: bool, swapped: bool) -> Query:
     return Query(select(found))
 
 
+#: Somebody of the association has nearly the same name: one lookup in beneficiary_homonym_idx.
+_HOMONYM = Query(
+    select(_b.beneficiary_id)
+    .where(_b.tenant_id == bindparam("tenant"), _b.homonym_key == bindparam("homonym_key"), _b.surviving_id.is_(None))
+    .limit(1)
+)
+
+
 def alike(call: Call, beneficiary_id: str, one: Likeness) -> list[AnyRow]:
     """Records that may be about the same person as `one`, the likeliest first, at most 20; never `beneficiary_id`."""
+    query, values = _candidates(beneficiary_id, one)
+    return _likeliest(one, call.rows(query, **values))
+
+
+def alike_and_homonym(call: Call, beneficiary_id: str, one: Likeness, homonym_key: str) -> tuple[list[AnyRow], bool]:
+    """What `alike` finds for a record that is not there yet, and whether somebody has nearly the same name."""
+    found, homonyms = call.together(_candidates(beneficiary_id, one), (_HOMONYM, {"homonym_key": homonym_key}))
+    return _likeliest(one, found), bool(homonyms)
+
+
+def _candidates(beneficiary_id: str, one: Likeness) -> tuple[Query, dict[str, object]]:
     swapped = swapped_date(one.birth_date)
-    values = {
+    values: dict[str, object] = {
         "own": beneficiary_id,
         "birth_date": one.birth_date,
         "birth_name_key": one.birth_name_key,
@@ -121,8 +140,11 @@ def alike(call: Call, beneficiary_id: str, one: Likeness) -> list[AnyRow]:
         values["national_identifier"] = one.national_identifier
     if swapped:
         values["swapped"] = swapped
-    statement = _alike(identified=bool(one.national_identifier), swapped=swapped is not None)
-    found = {row.beneficiary_id: row for row in call.rows(statement, **values)}
+    return _alike(identified=bool(one.national_identifier), swapped=swapped is not None), values
+
+
+def _likeliest(one: Likeness, rows: list[AnyRow]) -> list[AnyRow]:
+    found = {row.beneficiary_id: row for row in rows}
     scored = [(likeness(one, _likeness_of(row)), beneficiary_id, row) for beneficiary_id, row in found.items()]
     scored.sort(key=lambda item: (-item[0], item[1]))
     return [row for score, _, row in scored[:CANDIDATES] if score >= ALIKE]
