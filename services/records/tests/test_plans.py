@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,16 +17,10 @@ from dui.records.v1 import (
     stays_pb2,
 )
 from dui.records.v1 import beneficiaries_pb2 as people
-from dui_kit import statements
-from dui_kit.database import begin, raw
 from dui_kit.testing import Harness
+from dui_kit.testing_plans import check_plans, watched
 from dui_records.testing import World
 from google.protobuf.message import Message
-from psycopg import pq
-from psycopg._queries import PostgresQuery
-from psycopg.adapt import Transformer
-from sqlalchemy import event, text
-from sqlalchemy.orm import Session
 
 PERSONS = 20_000
 
@@ -110,27 +102,6 @@ def crowd(harness: Harness) -> World:
     return world
 
 
-@pytest.fixture
-def trips(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
-    """What the service asks of the database: the statements of each round trip."""
-    found: list[list[str]] = []
-    run = statements._run
-
-    def kit(connection: statements.Connection, steps: Sequence[statements.Step]) -> Any:
-        found.append([step.statement.sql.decode() for step in steps])
-        return run(connection, steps)
-
-    def session(_c: Any, cursor: Any, statement: str, parameters: Any, _x: Any, _m: bool) -> None:
-        query = PostgresQuery(Transformer(cursor.connection))
-        query.convert(statement, parameters)
-        found.append([query.query.decode()])
-
-    monkeypatch.setattr(statements, "_run", kit)
-    event.listen(harness.engine, "before_cursor_execute", session)
-    yield found
-    event.remove(harness.engine, "before_cursor_execute", session)
-
-
 def somebody(world: World) -> str:
     [(beneficiary_id,)] = world.harness.admin(
         "SELECT beneficiary_id::text FROM stay WHERE tenant_id = %s AND facility_id = %s AND ended_on IS NULL LIMIT 1",
@@ -142,9 +113,6 @@ def somebody(world: World) -> str:
 def note() -> handover_notes_pb2.HandoverNote:
     return handover_notes_pb2.HandoverNote(category=Category.CATEGORY_NURSING, subject="s", data="d")
 
-
-#: Few rows of an association: itself, the owners of its facts, its professions.
-ROW_PER_TENANT = frozenset({"access_tenant_pkey", "access_heartbeat_pkey", "access_policy_pkey"})
 
 #: Operation → request, and the round trips that it may take between the one that opens the call and the one that ends it.
 READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
@@ -193,41 +161,17 @@ READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
 }
 
 
-def plan_of(world: World, statement: str) -> str:
-    """The plan of a statement, as the app role in the association: the generic one, which serves every value."""
-    with Session(world.harness.engine) as session:
-        begin(session, world.tenant, durable=False, statement_ms=5000)
-        # Small tables of a test are cheaper to scan than to look up: the question is whether an index can serve.
-        session.execute(text("SET LOCAL enable_seqscan = off"))
-        result = raw(session).pgconn.exec_(b"EXPLAIN (GENERIC_PLAN, COSTS OFF) " + statement.encode())
-        assert result.status == pq.ExecStatus.TUPLES_OK, result.error_message
-        rows = [result.get_value(number, 0) or b"" for number in range(result.ntuples)]
-        session.rollback()
-    return b"\n".join(rows).decode()
-
-
 @pytest.mark.parametrize("operation", sorted(READS))
-def test_every_query_uses_an_index(crowd: World, trips: list[list[str]], operation: str) -> None:
+def test_every_query_uses_an_index(crowd: World, operation: str) -> None:
     kind, options, most = READS[operation]
     fields = {name: value for name, value in options.items() if name not in {"person", "facility", "tenant"}}
     if "person" in options:
         fields["beneficiary_id"] = somebody(crowd)
     if "facility" in options:
         fields["facility_id"] = crowd.home
-    system = "tenant" in options
-    if system:
-        fields["tenant_id"] = crowd.tenant
-        crowd.harness.call(f"dui.records.v1.{operation}", kind(**fields))
-    else:
-        crowd.call(operation, kind(**fields))
-    assert trips[0][0] == "BEGIN"
-    assert trips[-1][-1] == "COMMIT"
-    assert len(trips) - 2 <= most, trips[1:-1]
-    asked = {one for trip in trips for one in trip if re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)", one)}
-    for statement in asked:
-        plan = plan_of(crowd, statement)
-        assert "Seq Scan" not in plan, f"{statement}\n{plan}"
-        # A lookup by nothing more than the tenant reads all of it.
-        for index, condition in re.findall(r"Scan (?:using|on) (\S+).*\n(?:.*Recheck.*\n)?\s+Index Cond: (.*)", plan):
-            whole = "tenant_id" in condition and " AND " not in condition
-            assert not whole or index in ROW_PER_TENANT, f"{index}: {condition}\n{plan}"
+    with watched(crowd.harness) as trips:
+        if "tenant" in options:
+            crowd.harness.call(f"dui.records.v1.{operation}", kind(tenant_id=crowd.tenant, **fields))
+        else:
+            crowd.call(operation, kind(**fields))
+    check_plans(crowd.harness, crowd.tenant, trips, most)

@@ -23,6 +23,7 @@ from dui_kit.ids import new_id
 from dui_kit.outbox import Outbox
 from dui_kit.testing import CallFailed, Harness
 from dui_kit.worker import ConsumerCall, Event
+from sqlalchemy import text
 
 READ = "dui.records.v1.BeneficiaryService/GetBeneficiary"
 
@@ -223,7 +224,7 @@ def test_a_page_of_a_long_journal_reads_little_more_than_itself(long_journal: Re
     """As the app role, under row-level security: an index in the order of the list, which stops at the page."""
     filters = {
         "newest": "",
-        "of an account": " AND e.account_id = %(account)s",
+        "of an account": " AND e.account_id = :account",
         "refusals": " AND e.denied",
         "broken glass": " AND e.break_glass",
     }
@@ -240,7 +241,7 @@ def test_a_page_of_a_long_journal_reads_little_more_than_itself(long_journal: Re
         "limit": 31,
     }
     with tenant_session(long_journal.association.harness.engine, tenant_id) as session:
-        plan = raw(session).execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}".encode(), parameters).fetchall()[0][0]
+        plan = session.scalar(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"), parameters)
 
     def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield node

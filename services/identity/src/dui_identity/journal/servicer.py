@@ -11,8 +11,8 @@ from dui.journal.v1 import journal_pb2
 from dui_kit.call import Call
 from dui_kit.database import raw
 from dui_kit.errors import not_found
-from dui_kit.statements import Connection
 from dui_kit.times import from_micros, micros
+from sqlalchemy import text
 
 from dui_identity.journal.heads import public_key
 from dui_identity.journal.verify import verify
@@ -25,23 +25,25 @@ FROM journal_entry e
 LEFT JOIN account a ON a.tenant_id = e.tenant_id AND a.account_id = e.account_id
 LEFT JOIN professional p ON p.tenant_id = a.tenant_id AND p.professional_id = a.professional_id"""
 _ENTRIES = """SELECT {columns}
-WHERE e.tenant_id = %(tenant)s{filters}
-ORDER BY e.appended_at DESC, e.chain_index DESC LIMIT %(limit)s"""
-_AFTER = " AND (e.appended_at, e.chain_index) < (%(at)s, %(index)s)"
-_SAME_PERSON = """SELECT m.beneficiary_id::text FROM access_person o
-JOIN access_person m ON m.tenant_id = o.tenant_id
- AND coalesce(m.surviving_id, m.beneficiary_id) = coalesce(o.surviving_id, o.beneficiary_id)
-WHERE o.tenant_id = %s AND o.beneficiary_id = %s"""
+WHERE e.tenant_id = :tenant{filters}
+ORDER BY e.appended_at DESC, e.chain_index DESC LIMIT :limit"""
+_AFTER = " AND (e.appended_at, e.chain_index) < (:at, :index)"
+# CASE, not coalesce: PostgreSQL does not take coalesce for leakproof, and under row-level security the join would read
+# every person of the association.
+_SAME_PERSON = """SELECT m.beneficiary_id::text FROM (
+    SELECT CASE WHEN surviving_id IS NULL THEN beneficiary_id ELSE surviving_id END AS id
+    FROM access_person WHERE tenant_id = :tenant AND beneficiary_id = :id
+) o JOIN access_person m ON m.tenant_id = :tenant AND (m.beneficiary_id = o.id OR m.surviving_id = o.id)"""
 # For each id of the person its newest entries, in the order of the index; then the newest of them all.
 _ACCESSES = """WITH found AS (
-    SELECT DISTINCT s.appended_at, s.chain_index FROM unnest(%(ids)s::uuid[]) AS b(id) CROSS JOIN LATERAL (
+    SELECT DISTINCT s.appended_at, s.chain_index FROM unnest(CAST(:ids AS uuid[])) AS b(id) CROSS JOIN LATERAL (
         SELECT appended_at, chain_index FROM journal_subject s
-        WHERE s.tenant_id = %(tenant)s AND s.beneficiary_id = b.id{after}
-        ORDER BY appended_at DESC, chain_index DESC LIMIT %(limit)s
-    ) s ORDER BY 1 DESC, 2 DESC LIMIT %(limit)s
+        WHERE s.tenant_id = :tenant AND s.beneficiary_id = b.id{after}
+        ORDER BY appended_at DESC, chain_index DESC LIMIT :limit
+    ) s ORDER BY 1 DESC, 2 DESC LIMIT :limit
 )
 SELECT {columns} JOIN found f ON f.appended_at = e.appended_at AND f.chain_index = e.chain_index
-WHERE e.tenant_id = %(tenant)s ORDER BY e.appended_at DESC, e.chain_index DESC"""
+WHERE e.tenant_id = :tenant ORDER BY e.appended_at DESC, e.chain_index DESC"""
 
 
 class JournalServicer:
@@ -57,14 +59,14 @@ class JournalServicer:
         page = call.page(request)
         filters = ""
         if request.HasField("account_id"):
-            filters += " AND e.account_id = %(account)s"
+            filters += " AND e.account_id = :account"
         if request.denied_only:
             filters += " AND e.denied"
         if request.break_glass_only:
             filters += " AND e.break_glass"
         statement = _ENTRIES.format(columns=_COLUMNS, filters=filters + (_AFTER if page.after else ""))
         rows = _rows(
-            raw(call.session),
+            call,
             statement,
             {
                 "tenant": call.tenant_id,
@@ -79,13 +81,12 @@ class JournalServicer:
     def ListRecordAccesses(self, request: pb.ListRecordAccessesRequest, call: Call) -> pb.ListRecordAccessesResponse:
         """Who saw a record: under its own id, and under those of the records merged into it or that it is part of."""
         page = call.page(request)
-        connection = raw(call.session)
-        ids = [row[0] for row in connection.execute(_SAME_PERSON, (call.tenant_id, request.beneficiary_id))]
+        ids = [row[0] for row in _rows(call, _SAME_PERSON, {"tenant": call.tenant_id, "id": request.beneficiary_id})]
         if not ids:
             raise not_found("beneficiary_id")
-        after = " AND (appended_at, chain_index) < (%(at)s, %(index)s)" if page.after else ""
+        after = " AND (appended_at, chain_index) < (:at, :index)" if page.after else ""
         rows = _rows(
-            connection,
+            call,
             _ACCESSES.format(columns=_COLUMNS, after=after),
             {"tenant": call.tenant_id, "ids": ids, "limit": page.size + 1, **_after(page.after)},
         )
@@ -116,11 +117,8 @@ class JournalServicer:
         return reply
 
 
-Row = tuple[Any, ...]
-
-
-def _rows(connection: Connection, statement: str, parameters: dict[str, object]) -> Sequence[Row]:
-    return connection.execute(statement.encode(), parameters).fetchall()
+def _rows(call: Call, statement: str, parameters: dict[str, object]) -> Sequence[Any]:
+    return call.session.execute(text(statement), parameters).all()
 
 
 def _after(key: tuple[str | int | None, ...] | None) -> dict[str, object]:
@@ -130,7 +128,7 @@ def _after(key: tuple[str | int | None, ...] | None) -> dict[str, object]:
     return {"at": from_micros(int(at or 0)), "index": index}
 
 
-def _to_proto(row: Row) -> pb.AccessRecord:
+def _to_proto(row: Sequence[Any]) -> pb.AccessRecord:
     _, chain_index, service, content, family_name, given_name = row
     entry = journal_pb2.JournalEntry.FromString(content)
     record = pb.AccessRecord(

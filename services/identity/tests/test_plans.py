@@ -1,0 +1,111 @@
+"""Every query of a list, a read or a check uses an index, as the app role, in an association of 3,000 staff."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dui.identity.v1 import access_pb2, journal_pb2, organisation_pb2, professions_pb2, staff_pb2
+from dui_identity.testing import Association, open_association
+from dui_kit.testing import Harness
+from dui_kit.testing_plans import check_plans, watched
+from google.protobuf.message import Message
+
+STAFF = 3_000
+_OFFICER = professions_pb2.PROFESSION_DATA_PROTECTION_OFFICER
+#: An association has tens of facilities and professions.
+SMALL = ("association_pkey", "facility_finess_et_key", "policy_publication_pkey", "policy_override_cell_idx")
+PERSONS = 20_000
+
+_STAFF = """
+WITH p AS (
+  INSERT INTO professional (tenant_id, professional_id, family_name, given_name, name_key, profession, version)
+  SELECT %(tenant)s, uuidv7(), 'X', 'Y', 'NOM' || n, 5, 1 FROM generate_series(1, %(staff)s) n
+  RETURNING tenant_id, professional_id, name_key
+), a AS (
+  INSERT INTO account (tenant_id, account_id, professional_id, login, status, subject, problem, version)
+  SELECT tenant_id, uuidv7(), professional_id, name_key, 2, uuidv7()::text, 0, 1 FROM p
+  RETURNING tenant_id, account_id, subject
+), s AS (
+  INSERT INTO assignment (tenant_id, assignment_id, account_id, profession, valid_from, version)
+  SELECT tenant_id, uuidv7(), account_id, 5, now(), 1 FROM a
+  RETURNING tenant_id, assignment_id, account_id
+), f AS (
+  INSERT INTO access_account (tenant_id, account_id, subject, active, version)
+  SELECT tenant_id, account_id, subject, true, 1 FROM a
+)
+INSERT INTO access_assignment (tenant_id, assignment_id, account_id, profession, valid_from, version)
+SELECT tenant_id, assignment_id, account_id, 5, now(), 1 FROM s
+"""
+_GLASSES = """
+INSERT INTO break_glass (tenant_id, break_glass_id, account_id, beneficiary_id, reason, reason_text, valid_from, valid_to)
+SELECT tenant_id, uuidv7(), account_id, uuidv7(), 1, 'x', now(), now() + interval '4 hours'
+FROM account WHERE tenant_id = %(tenant)s
+"""
+_PERSONS = """
+INSERT INTO access_person (tenant_id, beneficiary_id, version)
+SELECT %(tenant)s, uuidv7(), 1 FROM generate_series(1, %(persons)s)
+"""
+_PLACES = """
+INSERT INTO facility (tenant_id, facility_id, name, name_key, finess_et, category_code, time_zone, version)
+SELECT %(tenant)s, uuidv7(), 'x', 'NOM' || n, n::text, '500', 'Europe/Paris', 1 FROM generate_series(1, 200) n
+"""
+
+
+@pytest.fixture(scope="module")
+def crowd(harness: Harness) -> Association:
+    """An association of 3,000 staff and 20,000 persons."""
+    association = open_association(harness)
+    values: dict[str, Any] = {"tenant": association.tenant_id, "staff": STAFF, "persons": PERSONS}
+    for statement in (_STAFF, _GLASSES, _PERSONS, _PLACES):
+        harness.admin(statement, values)  # type: ignore[arg-type]
+    harness.admin("ANALYZE")
+    return association
+
+
+#: Operation → request, and the round trips that it may take between the one that opens the call and the one that ends it.
+READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
+    "AccountService/GetMyAccount": (staff_pb2.GetMyAccountRequest, {}, 6),
+    "AccountService/ListAccounts": (staff_pb2.ListAccountsRequest, {}, 2),
+    "ProfessionalService/ListProfessionals": (staff_pb2.ListProfessionalsRequest, {}, 1),
+    "AssignmentService/ListAssignments": (staff_pb2.ListAssignmentsRequest, {"account_id": True}, 2),
+    "FacilityService/ListFacilities": (organisation_pb2.ListFacilitiesRequest, {}, 1),
+    "BreakGlassService/ListBreakGlasses": (access_pb2.ListBreakGlassesRequest, {"as": _OFFICER}, 1),
+    "BreakGlassService/BreakGlass": (
+        access_pb2.BreakGlassRequest,
+        {
+            "as": professions_pb2.PROFESSION_DOCTOR,
+            "beneficiary_id": True,
+            "reason": 1,
+            "reason_text": "Chute en cours de nuit",
+        },
+        2,
+    ),
+    "JournalService/ListJournalEntries": (journal_pb2.ListJournalEntriesRequest, {"as": _OFFICER}, 1),
+    "JournalService/ListRecordAccesses": (
+        journal_pb2.ListRecordAccessesRequest,
+        {"as": _OFFICER, "beneficiary_id": True},
+        2,
+    ),
+    "AccessFactService/ListAccessFacts": (access_pb2.ListAccessFactsRequest, {"tenant_id": True, "subject": "x"}, 6),
+}
+
+
+@pytest.mark.parametrize("operation", sorted(READS))
+def test_every_query_uses_an_index(crowd: Association, operation: str) -> None:
+    kind, options, most = READS[operation]
+    fields = {name: value for name, value in options.items() if value is not True and name != "as"}
+    as_ = crowd.person(options["as"])[1] if "as" in options else ""
+    for name, table in (("account_id", "account"), ("beneficiary_id", "access_person")):
+        if name in options:
+            [(found,)] = crowd.harness.admin(
+                f"SELECT {name}::text FROM {table} WHERE tenant_id = %s LIMIT 1",  # noqa: S608 (constants)
+                (crowd.tenant_id,),
+            )
+            fields[name] = found
+    with watched(crowd.harness) as trips:
+        if "tenant_id" in options:
+            crowd.harness.call(f"dui.identity.v1.{operation}", kind(tenant_id=crowd.tenant_id, **fields))
+        else:
+            crowd.call(operation, kind(**fields), as_=as_, acr=2)
+    check_plans(crowd.harness, crowd.tenant_id, trips, most, small=SMALL)
