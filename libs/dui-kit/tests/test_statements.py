@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from dui_kit.database import COMMIT, make_engine, raw
+from dui_kit.database import commit, make_engine, raw
 from dui_kit.ids import new_id
 from dui_kit.statements import Connection, Query, Statement, rows, run
 from hypothesis import HealthCheck, given, settings
@@ -34,6 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 BEGIN = Statement("BEGIN")()
 ADD = Statement("INSERT INTO kept (id, note) VALUES ($1, $2)")
+COMMIT = Statement("COMMIT")()
 COUNT = Statement("SELECT count(*) FROM kept")
 
 KEPT = Table(
@@ -93,6 +94,17 @@ def test_a_failure_in_the_middle_leaves_nothing_and_the_connection_goes_on(conne
     connection.rollback()
     assert count(connection) == 0
     run(connection, BEGIN, ADD(one, "a"), COMMIT)
+    assert count(connection) == 1
+
+
+def test_the_commit_of_a_transaction_that_had_failed_is_an_error(connection: Connection) -> None:
+    run(connection, BEGIN, ADD(new_id(), "a"))
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        run(connection, Statement("SELECT 1 / 0")())
+    with pytest.raises(psycopg.InternalError):
+        commit(connection)
+    assert count(connection) == 0
+    commit(connection, BEGIN, ADD(new_id(), "a"))
     assert count(connection) == 1
 
 

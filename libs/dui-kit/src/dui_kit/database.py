@@ -25,8 +25,7 @@ _SETTINGS = Statement(
     "SELECT set_config('dui.tenant', $1, true), set_config('synchronous_commit', $2, true),"
     " set_config('statement_timeout', $3, true)"
 )
-#: Ends a transaction, as the last step of a round trip.
-COMMIT = Statement("COMMIT")()
+_COMMIT = Statement("COMMIT")()
 
 #: Longest time that a statement of a worker or a job may take, in milliseconds.
 WORKER_STATEMENT_MS = 30_000
@@ -91,6 +90,15 @@ def opening(tenant_id: str, *, durable: bool, statement_ms: int) -> tuple[Step, 
     `durable` waits for the disk at commit; `statement_ms` bounds each statement.
     """
     return _BEGIN(), _SETTINGS(tenant_id, "on" if durable else "off", str(max(1, int(statement_ms))))
+
+
+def commit(connection: psycopg.Connection[tuple[Any, ...]], *steps: Step) -> None:
+    """The last steps of a transaction and its commit, in one round trip."""
+    results = run(connection, *steps, _COMMIT)
+    # PostgreSQL answers ROLLBACK, and no error, to the COMMIT of a transaction that had failed before.
+    if results[-1].command_status != b"COMMIT":
+        message = "the transaction had failed: nothing was written"
+        raise psycopg.InternalError(message)
 
 
 def begin(session: Session, tenant_id: str, *, durable: bool, statement_ms: int) -> None:

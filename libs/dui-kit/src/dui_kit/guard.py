@@ -23,7 +23,7 @@ from dui_kit import access, idempotency, texts
 from dui_kit.access import Decision
 from dui_kit.call import Call, Caller
 from dui_kit.contract import ALL_CATEGORIES, Action, Perimeter, Rule, value_at
-from dui_kit.database import COMMIT, connected, opening, raw
+from dui_kit.database import commit, connected, opening, raw
 from dui_kit.errors import Code, Reason, Refusal, not_found
 from dui_kit.idempotency import Keyed
 from dui_kit.ids import new_id
@@ -253,7 +253,7 @@ class Guard:
         """The reply of the first call with the same key; the repetition leaves its own trace."""
         reply = keyed.known(known, self._tools.page_tokens) if keyed else None
         entry = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED)
-        run(raw(connection), journal_step(trace.tenant_id, entry), COMMIT)
+        commit(raw(connection), journal_step(trace.tenant_id, entry))
         return method.reply.FromString(reply or b"")
 
     def _answer(
@@ -281,7 +281,7 @@ class Guard:
                 steps.append(journal_step(call.tenant_id, entry))
             if remaining() <= 0:
                 raise Refusal(texts.DEADLINE_PASSED)
-            run(raw(connection), *steps, COMMIT)
+            commit(raw(connection), *steps)
         finally:
             call.close()
         return reply
@@ -358,6 +358,6 @@ class Guard:
             denial = trace.entry(journal_pb2.JOURNAL_OUTCOME_DENIED, reason.name)
             with connected(self._tools.engine) as connection:
                 begun = opening(trace.tenant_id, durable=True, statement_ms=2000)
-                run(raw(connection), *begun, journal_step(trace.tenant_id, denial), COMMIT)
+                commit(raw(connection), *begun, journal_step(trace.tenant_id, denial))
         except (DBAPIError, psycopg.Error) as error:
             log.error("a refusal could not be journalled", kind=type(error).__name__, reason=reason.name)
