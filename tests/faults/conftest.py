@@ -1,5 +1,4 @@
-"""Makes the helpers of this folder importable by its tests, and runs them after all others: they leave the stack shaken
-(the first logins after PostgreSQL was killed may fail, on connections that Keycloak still takes for good)."""
+"""Makes the helpers of this folder importable by its tests, and runs them after all others: they leave the stack shaken."""
 
 from __future__ import annotations
 
