@@ -56,7 +56,9 @@ def _http_problem(error: HTTPException) -> Response:
 
 def _internal_problem(error: Exception) -> Response:
     request_id = secrets.token_hex(16)
-    telemetry.log.error("request failed", operation=str(request.url_rule), request_id=request_id, **routes.where(error))
+    telemetry.log.error(
+        "request failed", operation=str(request.url_rule), request_id=request_id, **telemetry.where(error)
+    )
     language = language_of(request.headers.get("Accept-Language", ""))
     problem = problems.of_reason(texts.INTERNAL, language)
     return problems.response(problem, language=language, request_id=request_id, trace_id="")
