@@ -362,8 +362,9 @@ async def messages(state: State) -> dict[str, str]:
 
 
 def plain(text: str) -> str:
-    """Text without accents and capitals."""
-    return "".join(each for each in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(each))
+    """Text without accents and capitals, in ASCII."""
+    folded = text.casefold()
+    return folded if folded.isascii() else unicodedata.normalize("NFKD", folded).encode("ascii", "ignore").decode()
 
 
 def found_in(text: str, words: Iterable[str], marks: Iterable[str]) -> set[str]:
@@ -389,7 +390,5 @@ def test_the_search_would_find_it(observed: Observed, source: str) -> None:
     harmless = HARMLESS[source]
     assert found_in(text, {harmless}, ()) == {harmless}
     assert found_in(text, (), {harmless.upper()}) == {harmless.upper()}
-    for planted in sorted(observed.traffic.words)[:5]:
-        assert found_in(f"{text}\n…({planted})…", {planted}, ()) == {planted}
-    for planted in sorted(observed.traffic.marks)[:5]:
-        assert found_in(f"{text}x{planted.upper()}x", (), {planted}) == {planted}
+    word, mark = max(observed.traffic.words), max(observed.traffic.marks)
+    assert found_in(f"{text}\n…({word})…x{mark.upper()}x", {word}, {mark}) == {word, mark}

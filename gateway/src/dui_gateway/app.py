@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import secrets
+from multiprocessing.util import Finalize
 from typing import Any
 
 from dui_kit import telemetry
@@ -71,5 +71,6 @@ def create() -> Any:
     die_with_parent()
     settings = GatewaySettings()
     telemetry.setup("gateway", settings.log_level)
-    atexit.register(telemetry.shutdown)
+    # Not atexit: a process of multiprocessing ends without it, and what is still held would be lost at each deployment.
+    Finalize(None, telemetry.shutdown, exitpriority=1)
     return build(settings).wsgi_app
