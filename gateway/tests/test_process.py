@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,12 +80,18 @@ def wait_until(condition: Any, seconds: float = START_SECONDS) -> None:
 
 @pytest.fixture
 def running(backend: Any, keys: KeySet, tmp_path: Path) -> Iterator[Running]:
+    with started(backend, keys, tmp_path) as gateway:
+        yield gateway
+
+
+@contextmanager
+def started(backend: Any, keys: KeySet, tmp_path: Path, **more: str) -> Iterator[Running]:
     # The keys lie on disk as they would after an earlier run: the issuer is not there at all.
     KeySet("http://127.0.0.1:1/certs", tmp_path, fetch=keys._fetch).get("k1")
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "dui_gateway", "serve"],
-        env=settings_of(port, backend.target, tmp_path),
+        env=settings_of(port, backend.target, tmp_path) | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -132,6 +140,37 @@ def test_no_process_is_left_after_the_gateway_was_killed(running: Running) -> No
         lambda: not Path(f"/proc/{worker}").exists() or Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z"
     )
     assert not running.listens()
+
+
+def test_what_is_still_held_is_sent_before_the_gateway_ends(backend: Any, keys: KeySet, tmp_path: Path) -> None:
+    """Its intervals are longer than its life: what arrives was sent at the end."""
+    held: dict[str, list[bytes]] = {"TraceService": [], "MetricsService": []}
+    collector = grpc.server(ThreadPoolExecutor(2), options=(("grpc.so_reuseport", 0),))
+    for kind, name in (("trace", "TraceService"), ("metrics", "MetricsService")):
+
+        def take(request: bytes, _context: grpc.ServicerContext, name: str = name) -> bytes:
+            held[name].append(request)
+            return b""
+
+        service = f"opentelemetry.proto.collector.{kind}.v1.{name}"
+        handlers = {"Export": grpc.unary_unary_rpc_method_handler(take)}
+        collector.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    port = collector.add_insecure_port("127.0.0.1:0")
+    collector.start()
+    intervals = {"OTEL_BSP_SCHEDULE_DELAY": "600000", "OTEL_METRIC_EXPORT_INTERVAL": "600000"}
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+    try:
+        with started(backend, keys, tmp_path, **intervals, **endpoint) as gateway:
+            caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+            assert gateway.get("/v1/me", traceparent=caller)[0] == 401
+            assert held == {"TraceService": [], "MetricsService": []}
+            gateway.process.terminate()
+            output = gateway.process.communicate(timeout=30)[0]
+    finally:
+        collector.stop(None).wait()
+    assert b"GET /v1/me" in held["TraceService"][0]
+    assert b"dui.call.duration" in held["MetricsService"][0]
+    assert {json.loads(line)["service"] for line in output.splitlines()} == {"gateway"}
 
 
 def test_a_taken_address_is_refused_with_a_message(running: Running, tmp_path: Path, backend: Any) -> None:

@@ -20,6 +20,7 @@ FOR_THE_GATEWAY = {
     "identifiers",
     "ids",
     "keyset",
+    "logs",
     "status",
     "telemetry",
     "texts",

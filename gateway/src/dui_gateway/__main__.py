@@ -5,9 +5,19 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
+from typing import Any
 
 from dui_gateway import contract
 from dui_gateway.settings import GatewaySettings, SettingError
+
+# The server's own lines, in the form of all others. (Not propagated: its processes have other handlers than this one.)
+_LOGS: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"generic": {"()": "dui_kit.logs.Library", "service": "gateway"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stdout"}},
+    "loggers": {"_granian": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
+}
 
 
 def serve(settings: GatewaySettings) -> int:
@@ -38,6 +48,7 @@ def serve(settings: GatewaySettings) -> int:
         workers_kill_timeout=settings.gateway_drain_seconds,
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
+        log_dictconfig=_LOGS,
         log_access=False,
     ).serve()
     return 0

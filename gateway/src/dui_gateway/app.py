@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import secrets
+from multiprocessing.util import Finalize
 from typing import Any
 
 from dui_kit import telemetry
@@ -56,7 +56,9 @@ def _http_problem(error: HTTPException) -> Response:
 
 def _internal_problem(error: Exception) -> Response:
     request_id = secrets.token_hex(16)
-    telemetry.log.error("request failed", operation=str(request.url_rule), request_id=request_id, **routes.where(error))
+    telemetry.log.error(
+        "request failed", operation=str(request.url_rule), request_id=request_id, **telemetry.where(error)
+    )
     language = language_of(request.headers.get("Accept-Language", ""))
     problem = problems.of_reason(texts.INTERNAL, language)
     return problems.response(problem, language=language, request_id=request_id, trace_id="")
@@ -69,5 +71,6 @@ def create() -> Any:
     die_with_parent()
     settings = GatewaySettings()
     telemetry.setup("gateway", settings.log_level)
-    atexit.register(telemetry.shutdown)
+    # Not atexit: a process of multiprocessing ends without it, and what is still held would be lost at each deployment.
+    Finalize(None, telemetry.shutdown, exitpriority=1)
     return build(settings).wsgi_app

@@ -82,6 +82,12 @@ class View:
         self._encode = encoder(operation.result)
         self._span = f"{operation.verb} {operation.path}"
         self._labels = {"operation": self._span}
+        # Without the address itself: it holds what the caller typed.
+        self._attributes = {
+            "http.request.method": operation.verb,
+            "http.route": operation.path,
+            "url.scheme": "http",
+        }
         self._location = location
         self._location_names = re.findall(r"\{([a-z0-9_]+)\}", location)
 
@@ -91,7 +97,7 @@ class View:
         # The proxy looks the request up on every access: once is enough.
         current: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
         request_id = secrets.token_hex(16)
-        with telemetry.span(self._span, SpanKind.SERVER, current.headers.get("Traceparent")) as span:
+        with telemetry.span(self._span, SpanKind.SERVER, current.headers.get("Traceparent"), self._attributes) as span:
             traceparent = telemetry.traceparent(span)
             try:
                 answer = self._answer(current, parameters, request_id, traceparent)
@@ -107,7 +113,9 @@ class View:
                 problem = problems.of_rpc(error, self._operation, _language(current))
                 answer = self._refuse(problem, current, request_id, traceparent)
             except Exception as error:  # noqa: BLE001 (the last line: neutral text out, class and place in the log)
-                telemetry.log.error("request failed", operation=self._span, request_id=request_id, **where(error))
+                telemetry.log.error(
+                    "request failed", operation=self._span, request_id=request_id, **telemetry.where(error)
+                )
                 problem = problems.of_reason(texts.INTERNAL, _language(current))
                 answer = self._refuse(problem, current, request_id, traceparent)
             status = answer.status_code
@@ -172,7 +180,6 @@ class View:
             status=problem.status,
             reason=problem.reason,
             request_id=request_id,
-            trace_id=trace_id,
         )
         answer = problems.response(problem, language=_language(current), request_id=request_id, trace_id=trace_id)
         finish_body(current, answer)
@@ -211,13 +218,3 @@ def _if_match(current: Request) -> str | None:
     if found is None:
         raise Refusal(texts.IF_MATCH_INVALID, field="If-Match")
     return found[1] or found[2]
-
-
-def where(error: BaseException) -> dict[str, Any]:
-    """What an unexpected error may leave in the log: its class and place, never its text, which can quote data."""
-    places = []
-    step = error.__traceback__
-    while step is not None:
-        places.append(f"{step.tb_frame.f_code.co_filename.rsplit('/src/', 1)[-1]}:{step.tb_lineno}")
-        step = step.tb_next
-    return {"error": type(error).__name__, "where": places[-12:]}

@@ -123,7 +123,7 @@ def environment(
         "KC_DB_POOL_MAX_SIZE": "20",
         # A connection that was idle is tried before it serves a login: after a restart of PostgreSQL the first logins would
         # meet the dead ones and fail.
-        "QUARKUS_DATASOURCE_JDBC_FOREGROUND_VALIDATION_INTERVAL": "1S",
+        "QUARKUS_DATASOURCE_JDBC_FOREGROUND_VALIDATION_INTERVAL": "PT0.05S",
         "KC_HTTP_ENABLED": "true",
         "KC_HTTP_HOST": "127.0.0.1",
         "KC_HTTP_PORT": str(ports["keycloak"]),

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -83,13 +84,19 @@ def _wait(state: State, name: str, need: str) -> None:
     said = False
     while not _ready(state, need):
         if not said:
-            sys.stderr.write(f"{name} waits for {need} (127.0.0.1:{state['ports'][need]})\n")
-            sys.stderr.flush()
+            _say(name, f"waits for {need} (127.0.0.1:{state['ports'][need]})")
             said = True
         time.sleep(0.2)
     if said:
-        sys.stderr.write(f"{need} answers: {name} starts\n")
-        sys.stderr.flush()
+        _say(name, f"{need} answers: it starts")
+
+
+def _say(name: str, message: str) -> None:
+    """One line in the log of the program, in the form that its own lines will have."""
+    now = datetime.now(UTC).isoformat()
+    line = {"service": name, "level": "info", "timestamp": now, "logger": "launch", "message": message}
+    sys.stderr.write(json.dumps(line) + "\n")
+    sys.stderr.flush()
 
 
 def _ready(state: State, need: str) -> bool:

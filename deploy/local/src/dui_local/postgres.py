@@ -51,7 +51,9 @@ synchronous_commit = on
 shared_preload_libraries = 'pg_stat_statements'
 
 # The log must not hold personal data: no statement, no parameter, and none of the DETAIL lines that quote the values
-# of a violated constraint.
+# of a violated constraint. The sentence of an ERROR can quote a value too (invalid input syntax for type date: "..."): the
+# program that caused it logs its class and SQLSTATE, so the server logs its own life only.
+log_min_messages = log
 log_destination = 'stderr'
 logging_collector = off
 log_line_prefix = '%m [%p] %q%d/%u '

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from opentelemetry import trace
+
+from dui_kit import telemetry
 
 M = TypeVar("M", bound=Message)
 
@@ -32,7 +35,7 @@ class Client:
         self._channel: grpc.Channel | None = None
 
     def call(self, operation: str, request: Message, reply: type[M], *, token: str, timeout: float) -> M:
-        """Calls `package.Service/Method`; grpc.RpcError on any status but OK."""
+        """Calls `package.Service/Method`, in the trace that runs here; grpc.RpcError on any status but OK."""
         with self._lock:
             if self._channel is None:
                 self._channel = grpc.insecure_channel(self._target, options=OPTIONS)
@@ -41,7 +44,10 @@ class Client:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=reply.FromString,
         )
-        return method(request, timeout=timeout, metadata=(("authorization", f"Bearer {token}"),))
+        metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {token}"),)
+        if here := telemetry.traceparent(trace.get_current_span()):
+            metadata += (("traceparent", here),)
+        return method(request, timeout=timeout, metadata=metadata)
 
     def close(self) -> None:
         """Closes the channel."""

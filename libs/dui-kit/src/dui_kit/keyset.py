@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import tempfile
 import threading
@@ -16,6 +15,8 @@ from typing import Any
 import httpx
 import jwt
 
+from dui_kit.logs import log
+
 # A token with an unknown key causes one fetch per cool-down, whatever the number of such tokens.
 COOL_DOWN_SECONDS = 10.0
 # Without any key nobody can enter: the issuer is asked more often.
@@ -24,8 +25,6 @@ EMPTY_COOL_DOWN_SECONDS = 1.0
 MAX_AGE_SECONDS = 300.0
 FETCH_TIMEOUT_SECONDS = 2.0
 _MAX_BYTES = 262_144
-
-_log = logging.getLogger(__name__)
 
 
 class KeysUnavailable(Exception):
@@ -98,7 +97,7 @@ class KeySet:
                 keys = _parse(raw)
             except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:
                 # The address is a setting, not a secret; the answer is not repeated.
-                _log.warning("token keys not refreshed: %s", type(error).__name__)
+                log.warning("token keys not refreshed", error=type(error).__name__)
                 return
             self._keys = keys
             self._fetched_at = self._clock()
@@ -112,7 +111,7 @@ class KeySet:
         except FileNotFoundError:
             return
         except (OSError, ValueError, jwt.PyJWTError) as error:
-            _log.warning("token keys on disk not read: %s", type(error).__name__)
+            log.warning("token keys on disk not read", error=type(error).__name__)
 
     def _save(self, raw: bytes) -> None:
         if self._file is None:
@@ -124,7 +123,7 @@ class KeySet:
                 target.write(raw)
             Path(name).replace(self._file)
         except OSError as error:
-            _log.warning("token keys not kept on disk: %s", type(error).__name__)
+            log.warning("token keys not kept on disk", error=type(error).__name__)
 
 
 def _fetch(url: str) -> bytes:

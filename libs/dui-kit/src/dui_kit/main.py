@@ -44,6 +44,7 @@ def main(name: str, build: Callable[[], Service]) -> None:
         case "migrate":
             telemetry.setup(name, service.settings.log_level)
             migrate.upgrade(service.migrations, service.settings.database_owner_url.get_secret_value())
+            telemetry.log.info("the schema is the one of this code")
         case _:
             telemetry.setup(name, service.settings.log_level)
             sys.exit(check(service))

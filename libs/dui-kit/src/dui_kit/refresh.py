@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import grpc
 import httpx
@@ -35,9 +36,9 @@ class Refresher:
         """True when an owner answered within the deadline and its facts were applied."""
         asked = []
         if self._identity is not None:
-            asked.append(self._pool.submit(self._caller, self._identity, tenant_id, subject))
+            asked.append(self._pool.submit(copy_context().run, self._caller, self._identity, tenant_id, subject))
         if self._records is not None and beneficiary_id:
-            asked.append(self._pool.submit(self._person, self._records, tenant_id, beneficiary_id))
+            asked.append(self._pool.submit(copy_context().run, self._person, self._records, tenant_id, beneficiary_id))
         facts: list[Message] = []
         for answer in asked:
             try:

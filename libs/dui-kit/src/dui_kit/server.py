@@ -78,6 +78,7 @@ def _refuse(context: grpc.ServicerContext, refusal: Refusal, language: str, span
 
 def _handler(guard: Guard, operation: str, method: Method) -> Callable[[Message, grpc.ServicerContext], Message]:
     labels = {"operation": operation}
+    attributes = {"rpc.system.name": "grpc", "rpc.method": operation}
 
     def handle(request: Message, context: grpc.ServicerContext) -> Message:
         started = time.perf_counter()
@@ -85,7 +86,7 @@ def _handler(guard: Guard, operation: str, method: Method) -> Callable[[Message,
         left = context.time_remaining()
         deadline = time.monotonic() + (DEFAULT_SECONDS if left is None else left)
         code = "OK"
-        with telemetry.span(operation, SpanKind.SERVER, meta.traceparent) as span:
+        with telemetry.span(operation, SpanKind.SERVER, meta.traceparent, attributes) as span:
             here = telemetry.traceparent(span) or meta.traceparent
             try:
                 return guard.run(
@@ -99,28 +100,14 @@ def _handler(guard: Guard, operation: str, method: Method) -> Callable[[Message,
                 _refuse(context, refusal, meta.language, span)
             except Exception as error:  # noqa: BLE001 (the last line of defence: neutral text out, class and place in the log)
                 code = "INTERNAL"
-                _log_failure(operation, here, error)
+                telemetry.log.error("call failed", operation=operation, **telemetry.where(error))
                 _refuse(context, Refusal(texts.INTERNAL), meta.language, span)
             finally:
+                if span.is_recording():
+                    span.set_attribute("rpc.response.status_code", code)
                 telemetry.call_duration.record(time.perf_counter() - started, {**labels, "code": code})
 
     return handle
-
-
-def _log_failure(operation: str, traceparent: str | None, error: Exception) -> None:
-    """Where it failed, never with what: messages of exceptions can quote data."""
-    places = []
-    step = error.__traceback__
-    while step is not None:
-        places.append(f"{step.tb_frame.f_code.co_filename.rsplit('/src/', 1)[-1]}:{step.tb_lineno}")
-        step = step.tb_next
-    telemetry.log.error(
-        "call failed",
-        operation=operation,
-        error=type(error).__name__,
-        trace_id=telemetry.trace_id_of(traceparent),
-        where=places[-12:],
-    )
 
 
 def _health() -> health.HealthServicer:

@@ -78,8 +78,7 @@ def run(connection: Connection, *steps: Step) -> list[pq.abc.PGresult]:
     results or parameters of megabytes: everything is sent before anything is read.
     """
     if trace.get_current_span().is_recording():
-        texts = "; ".join(step.statement.sql.decode() for step in steps)
-        with telemetry.sql_span(texts):
+        with telemetry.sql_span(connection.info.dbname, [step.statement.sql.decode() for step in steps]):
             return _run(connection, steps)
     return _run(connection, steps)
 

@@ -1,20 +1,20 @@
 """Traces, metrics and logs. Nothing personal goes into any of them: names of operations, codes, ids of traces.
 
 Spans are made by hand where the platform's own seams are (HTTP, gRPC, SQL, publish, consume): the generic instrumentations
-cost more CPU than the calls that they watch (docs/adr/). An unsampled call makes no span at all.
+cost more CPU than the calls that they watch (docs/adr/). An unsampled call makes no span at all. Names and attributes are
+those of OpenTelemetry's semantic conventions, but for what a caller typed: addresses, queries and headers stay out.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
-import structlog
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -26,9 +26,24 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from sqlalchemy import Engine, event
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+from dui_kit import logs
+from dui_kit.logs import log, where
+
+__all__ = [
+    "call_duration",
+    "fail",
+    "log",
+    "setup",
+    "shutdown",
+    "span",
+    "trace_id_of",
+    "traceparent",
+    "watch_sql",
+    "where",
+]
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+([a-z_][a-z0-9_]*)")
 _tracer = trace.get_tracer("dui")
 _meter = metrics.get_meter("dui")
 
@@ -43,22 +58,10 @@ def setup(service: str, level: str = "INFO") -> None:
 
     To be called once, after any fork. The sampler is the SDK's (`OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`).
     """
-    logging.basicConfig(stream=sys.stdout, level=level, format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.EventRenamer("message"),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
-    )
-    structlog.contextvars.bind_contextvars(service=service)
+    logs.setup(service, level)
     # Without an endpoint there still are trace ids: logs and the journal name them.
-    resource = Resource.create({"service.name": f"dui-{service}"})
+    # The instance: the counters of two processes of one program are not one counter.
+    resource = Resource.create({"service.name": f"dui-{service}", "service.instance.id": str(uuid.uuid4())})
     provider = TracerProvider(resource=resource)
     trace.set_tracer_provider(provider)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -83,24 +86,35 @@ def trace_id_of(traceparent: str | None) -> str:
 
 
 @contextmanager
-def span(name: str, kind: SpanKind, traceparent: str | None = None, **attributes: str | int) -> Iterator[Span]:
+def span(
+    name: str,
+    kind: SpanKind,
+    traceparent: str | None = None,
+    attributes: Mapping[str, str | int] | None = None,
+) -> Iterator[Span]:
     """A span below `traceparent`, or below the current one; a no-op when the trace is not sampled."""
     context = None
-    if traceparent is not None:
-        found = _TRACEPARENT.fullmatch(traceparent)
-        if found:
-            parent = SpanContext(
-                int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=TraceFlags(int(found[3], 16))
-            )
-            if not parent.trace_flags.sampled:
-                with trace.use_span(NonRecordingSpan(parent)) as passive:
-                    yield passive
-                return
-            context = trace.set_span_in_context(NonRecordingSpan(parent))
+    parent = _remote(traceparent)
+    if parent is not None:
+        remote = NonRecordingSpan(parent)
+        if not parent.trace_flags.sampled:
+            with trace.use_span(remote) as passive:
+                yield passive
+            return
+        context = trace.set_span_in_context(remote)
     with _tracer.start_as_current_span(
         name, context=context, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
     ) as current:
         yield current
+
+
+def _remote(traceparent: str | None) -> SpanContext | None:
+    """What a `traceparent` names; None when it names nothing (ids of zeros, another form)."""
+    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    if found is None:
+        return None
+    named = SpanContext(int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=TraceFlags(int(found[3], 16)))
+    return named if named.is_valid else None
 
 
 def traceparent(of: Span) -> str | None:
@@ -114,20 +128,40 @@ def traceparent(of: Span) -> str | None:
 def fail(of: Span, code: str) -> None:
     """Marks a span as failed; a gRPC abort alone would leave it green."""
     if of.is_recording():
+        of.set_attribute("error.type", code)
         of.set_status(trace.StatusCode.ERROR, code)
 
 
-def sql_span(statements: str) -> AbstractContextManager[Span]:
-    """The client span of statements that are sent together; parameters stay out."""
-    return span("sql", SpanKind.CLIENT, **{"db.query.text": statements})
+@contextmanager
+def sql_span(database: str, statements: Sequence[str]) -> Iterator[None]:
+    """The client span of statements that are sent together, for a call that is sampled; parameters stay out."""
+    several = len(statements) > 1
+    summary = "; ".join(map(_summary, statements))
+    attributes: dict[str, str | int] = {
+        "db.system.name": "postgresql",
+        "db.namespace": database,
+        "db.query.summary": f"BATCH {summary}" if several else summary,
+        "db.query.text": "; ".join(statements),
+    }
+    if several:
+        attributes["db.operation.batch.size"] = len(statements)
+    with span("BATCH" if several else summary, SpanKind.CLIENT, attributes=attributes) as current:
+        try:
+            yield
+        except Exception as error:
+            fail(current, type(error).__name__)
+            raise
 
 
 def watch_sql(engine: Engine) -> None:
     """One client span for each statement of SQLAlchemy, when the call is sampled; parameters stay out."""
+    about = {"db.system.name": "postgresql", "db.namespace": engine.url.database or ""}
 
     def before(_conn: object, _cursor: object, statement: str, _params: object, context: Any, _many: bool) -> None:
         if trace.get_current_span().is_recording():
-            context.dui_span = _tracer.start_span("sql", kind=SpanKind.CLIENT, attributes={"db.query.text": statement})
+            summary = _summary(statement)
+            attributes = about | {"db.query.summary": summary, "db.query.text": statement}
+            context.dui_span = _tracer.start_span(summary, kind=SpanKind.CLIENT, attributes=attributes)
 
     def after(_conn: object, _cursor: object, _statement: str, _params: object, context: Any, _many: bool) -> None:
         current = getattr(context, "dui_span", None)
@@ -143,3 +177,11 @@ def watch_sql(engine: Engine) -> None:
     event.listen(engine, "before_cursor_execute", before)
     event.listen(engine, "after_cursor_execute", after)
     event.listen(engine, "handle_error", failed)
+
+
+@lru_cache(maxsize=2048)
+def _summary(statement: str) -> str:
+    """What a statement does and to which table, `INSERT stay`: few different ones, so that they can be grouped."""
+    operation = statement.split(maxsplit=1)[0].upper()
+    table = _TABLE.search(statement)
+    return f"{operation} {table[1]}" if table else operation

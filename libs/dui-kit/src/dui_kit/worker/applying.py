@@ -12,12 +12,13 @@ from typing import Any
 import grpc
 import psycopg
 import sqlalchemy.exc
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span
 from sqlalchemy import Engine
 
 from dui_kit import telemetry
 from dui_kit.database import raw, tenant_session
 from dui_kit.outbox import Outbox
+from dui_kit.worker import spans
 from dui_kit.worker.contract import Consumer, ConsumerCall, Event, Hold, Reject
 from dui_kit.worker.delivery import Delivery
 
@@ -109,10 +110,10 @@ class Applier:
             fresh = deliveries if consumer.idempotent else self._new(connection, deliveries)
             call = ConsumerCall(session, tenant_id, datetime.now(UTC), Outbox(self._service, tenant_id))
             if consumer.many is not None and len(fresh) > 1:
-                with ExitStack() as spans:
+                with ExitStack() as under_way:
                     for delivery in fresh:
-                        if _is_sampled(delivery):
-                            spans.enter_context(_span(delivery))
+                        if spans.is_sampled(delivery.traceparent):
+                            under_way.enter_context(self._span(delivery))
                     consumer.many(call, [delivery.event() for delivery in fresh])
             else:
                 for delivery in fresh:
@@ -129,11 +130,11 @@ class Applier:
 
     def _handle(self, call: ConsumerCall, delivery: Delivery) -> None:
         event = delivery.event()
-        if not _is_sampled(delivery):
+        if not spans.is_sampled(delivery.traceparent):
             call.outbox.traceparent = delivery.traceparent
             self._effect(call, event)
             return
-        with _span(delivery) as span:
+        with self._span(delivery) as span:
             call.outbox.traceparent = telemetry.traceparent(span)
             try:
                 self._effect(call, event)
@@ -148,14 +149,10 @@ class Applier:
             call.session.flush()
             call.outbox.write(raw(call.session))
 
-
-def _is_sampled(delivery: Delivery) -> bool:
-    """Only sampled traces get a span: for the others it would cost more than the effect."""
-    return delivery.traceparent is not None and delivery.traceparent.endswith("-01")
-
-
-def _span(delivery: Delivery) -> AbstractContextManager[Span]:
-    return telemetry.span(f"process {delivery.type}", SpanKind.CONSUMER, delivery.traceparent)
+    def _span(self, delivery: Delivery) -> AbstractContextManager[Span]:
+        return spans.processing(
+            delivery.msg.subject, delivery.tenant_id, delivery.event_id, delivery.traceparent, self._consumer.durable
+        )
 
 
 def _is_away(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from dui_kit.telemetry import log
+from dui_kit.telemetry import log, trace_id_of
 from dui_kit.worker import metrics, streams
 from dui_kit.worker.applying import Applier, Result, Verdict
 from dui_kit.worker.contract import Consumer, Reject
@@ -142,6 +142,7 @@ class ConsumerLoop:
                         "an event still waits for an earlier one",
                         consumer=self._consumer.durable,
                         event_id=delivery.event_id,
+                        trace_id=trace_id_of(delivery.traceparent),
                     )
                 await msg.nak(delay=pause)
             case Verdict.BEHIND:
@@ -160,6 +161,7 @@ class ConsumerLoop:
             event_id=delivery.event_id,
             reason=reason,
             failures=failures,
+            trace_id=trace_id_of(delivery.traceparent),
         )
         if failures >= MAX_FAILURES:
             self._forget(delivery)
@@ -177,7 +179,11 @@ class ConsumerLoop:
             return
         metrics.dead(self._consumer.durable, reason)
         log.error(
-            "a dead letter", consumer=self._consumer.durable, reason=reason, sequence=msg.metadata.sequence.stream
+            "a dead letter",
+            consumer=self._consumer.durable,
+            reason=reason,
+            sequence=msg.metadata.sequence.stream,
+            trace_id=trace_id_of((msg.headers or {}).get("traceparent")),
         )
         await msg.term()
 

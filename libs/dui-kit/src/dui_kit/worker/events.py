@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span
 
 from dui_kit import telemetry
 from dui_kit.telemetry import log
+from dui_kit.worker import spans
 from dui_kit.worker.leadership import RelayConnection
 from dui_kit.worker.metrics import RelayState
 from dui_kit.worker.publishing import WINDOW, HeaderValue, Outcome, Outgoing, Publisher
@@ -101,7 +103,7 @@ class EventRelay:
         published = 0
         while waves:
             wave = [queue[0] for queue in waves.values()]
-            outcomes = await self._publisher.publish([self._outgoing(row) for row in wave])
+            outcomes = await self._publish(wave)
             arrived = [row for row, outcome in zip(wave, outcomes, strict=True) if outcome is Outcome.ACKNOWLEDGED]
             if arrived:
                 await self._connection.execute(_MARK, ([row.event_id for row in arrived],))
@@ -136,6 +138,22 @@ class EventRelay:
             cursor = await self._connection.execute(_NEXT)
         return [_Row(*row) for row in await cursor.fetchall()]
 
+    async def _publish(self, wave: list[_Row]) -> list[Outcome]:
+        """Sends one event of each aggregate; the spans of those that are sampled last until the answer."""
+        with ExitStack() as under_way:
+            made: list[Span | None] = [
+                under_way.enter_context(spans.publishing(row.subject, row.tenant_id, row.event_id, row.traceparent))
+                if spans.is_sampled(row.traceparent)
+                else None
+                for row in wave
+            ]
+            outgoing = [self._outgoing(row, span) for row, span in zip(wave, made, strict=True)]
+            outcomes = await self._publisher.publish(outgoing)
+            for span, outcome in zip(made, outcomes, strict=True):
+                if span is not None and outcome is not Outcome.ACKNOWLEDGED:
+                    telemetry.fail(span, outcome.name)
+        return outcomes
+
     async def _measure(self, rows: list[_Row]) -> None:
         self._state.event_oldest = rows[0].created_at
         if len(rows) < WINDOW:
@@ -151,10 +169,14 @@ class EventRelay:
         pause = min(known.pause * 2, MAX_PARKED_SECONDS) if known else 1.0
         self._parked[row.aggregate] = _Parked(time.monotonic() + pause, pause)
         log.error(
-            "an event is not accepted; its aggregate waits", event_id=row.event_id, type=row.event_type, seconds=pause
+            "an event is not accepted; its aggregate waits",
+            event_id=row.event_id,
+            type=row.event_type,
+            seconds=pause,
+            trace_id=telemetry.trace_id_of(row.traceparent),
         )
 
-    def _outgoing(self, row: _Row) -> Outgoing:
+    def _outgoing(self, row: _Row, span: Span | None) -> Outgoing:
         event_id = HeaderValue(row.event_id)
         headers: dict[str, str] = {
             "Nats-Msg-Id": event_id,
@@ -167,9 +189,7 @@ class EventRelay:
             "ce-time": HeaderValue(row.created_at.isoformat()),
             "dui-tenant": HeaderValue(row.tenant_id),
         }
-        if row.traceparent and not row.traceparent.endswith("-01"):
-            headers["traceparent"] = row.traceparent  # not sampled: no span, the header is passed on
-        elif row.traceparent:
-            with telemetry.span(f"publish {row.event_type}", SpanKind.PRODUCER, row.traceparent) as span:
-                headers["traceparent"] = telemetry.traceparent(span) or row.traceparent
+        traceparent = (telemetry.traceparent(span) if span is not None else None) or row.traceparent
+        if traceparent:
+            headers["traceparent"] = traceparent
         return Outgoing(row.subject, row.payload, headers)

@@ -44,8 +44,14 @@ class RelayState:
         return self.leading and time.monotonic() - self.last_beat > seconds
 
 
-def observe(state: RelayState) -> None:
-    """Exposes a relay's state as gauges; once per process."""
+def observe(state: RelayState, consumers: Iterable[str]) -> None:
+    """Exposes a relay's state as gauges, and the counters of its consumers at zero; once per process.
+
+    A counter that begins with its first failure would hide that failure from whoever watches its rate.
+    """
+    for consumer in consumers:
+        for counter in (_consumed, _failed, _dead):
+            counter.add(0, {"consumer": consumer})
 
     def age(oldest: datetime | None) -> float:
         return max(0.0, (datetime.now(UTC) - oldest).total_seconds()) if oldest else 0.0

@@ -77,12 +77,13 @@ class Worker:
         health = HealthServer(settings.worker_listen, self.healthy) if settings.worker_listen else None
         if health:
             health.start()
-        observe(self.state)
+        observe(self.state, [consumer.durable for consumer in self._consumers])
         engine = make_engine(
             settings.database_url.get_secret_value(),
             pool_size=HANDLER_THREADS + 2 * JOB_THREADS,
             name=f"{self._service.name}-worker",
         )
+        telemetry.watch_sql(engine)
         ended = asyncio.create_task(self._stopped.wait())
         connecting = asyncio.create_task(
             connect(settings.nats_url.get_secret_value(), f"{self._service.name}-worker", self._closed)
