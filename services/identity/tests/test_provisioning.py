@@ -417,6 +417,25 @@ class TestOnePersonInTwoAssociations:
         subjects = world.harness.admin("SELECT DISTINCT subject FROM account WHERE account_id IN (%s, %s)", (one, two))
         assert subjects == [(user.user_id,)]
 
+    def test_who_can_log_in_already_is_not_invited(self, world: World) -> None:
+        def fail(name: str) -> None:
+            if name == "invite":
+                raise MailNotSent
+
+        user = User("user-before", "max.roux", "max@example.org", verified=True)
+        world.provider.users[user.user_id] = user
+        world.provider.fail = fail
+        association = open_association(world.harness)
+        reply = create(association, "max.roux", "max@example.org").account
+        for _ in range(8):
+            world.work()
+        found = account(association, reply.account_id)
+        assert (found.status, found.provisioning_problem) == (S.ACCOUNT_STATUS_ACTIVE, 0)
+        world.provider.fail = answers
+        association.call("AccountService/InviteAccount", pb.InviteAccountRequest(account_id=reply.account_id))
+        world.work()
+        assert user.invited == 1  # when an administrator asks for it
+
     def test_an_address_not_confirmed_yet_waits_and_then_goes_on_by_itself(self, world: World) -> None:
         _, _, second, two = self.both(world, verified=False)
         found = account(second, two)

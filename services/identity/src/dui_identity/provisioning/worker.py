@@ -93,6 +93,8 @@ class Outcome:
     organization_id: str | None = None
     subject: str | None = None
     login: str | None = None
+    #: The account was joined to a user whose holder has confirmed the address: they can log in already.
+    joined: bool = False
 
 
 class Provisioner:
@@ -227,7 +229,7 @@ class Provisioner:
                 provider.update_user(user.user_id, enabled=False)
             case UserEnd.DELETE:
                 provider.delete_user(user.user_id)
-        return Outcome(subject=user.user_id, login=user.login)
+        return Outcome(subject=user.user_id, login=user.login, joined=work.subject is None and user.email_verified)
 
     def _user(self, work: Work, account_id: str) -> Found | None:
         """The account's user, made if need be; None when there is none and none is wanted any more."""
@@ -268,6 +270,9 @@ class Provisioner:
                 provisioned(session, call.publish, work.tenant_id, work.account_id, outcome.subject, outcome.login, now)
             set_problem(session, work.tenant_id, work.account_id, Problem.NONE, invited=work.kind is Kind.INVITE)
             outbox.write(raw(session))
+            if outcome.joined:
+                mine = (task.tenant_id == work.tenant_id, task.account_id == work.account_id)
+                session.execute(delete(task).where(*mine, task.kind == Kind.INVITE))
         session.execute(delete(task).where(task.tenant_id == work.tenant_id, task.sequence == work.sequence))
 
     def _failed(self, session: Session, work: Work, problem: Problem) -> None:
