@@ -246,6 +246,17 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
     assert [target for target in targets if target and not (path.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize(
+    "path", tracked(".py", ".proto", ".sh", ".yml", ".toml"), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_what_a_comment_refers_to_exists(path: Path) -> None:
+    cited = re.findall(
+        r"(?<![\w/.<])((?:docs|libs|services|gateway|deploy)/[\w./-]+\.\w+|docs/[\w./-]+)",
+        path.read_text(encoding="utf-8"),
+    )
+    assert [name for name in cited if not (ROOT / name.rstrip(".")).exists()] == []
+
+
 def test_nothing_names_a_machine_or_a_registry() -> None:
     """A checkout works anywhere: no path of one machine, no address of a package registry outside of the lock file."""
     machine = re.compile(r"(?<![\w./<{$-])/(?:home|Users|root|work|workspace)/[A-Za-z_.]")

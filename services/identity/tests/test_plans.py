@@ -50,6 +50,19 @@ _PLACES = """
 INSERT INTO facility (tenant_id, facility_id, name, name_key, finess_et, category_code, time_zone, version)
 SELECT %(tenant)s, uuidv7(), 'x', 'NOM' || n, n::text, '500', 'Europe/Paris', 1 FROM generate_series(1, 200) n
 """
+#: The journal of other associations, in every month that has a partition: a plan chosen for empty ones says nothing.
+_JOURNAL = """
+WITH tenant AS (SELECT gen_random_uuid() AS tenant_id FROM generate_series(1, 10)),
+month AS (SELECT date_trunc('month', now()) + make_interval(months => n, days => 1) AS first FROM generate_series(0, 2) n),
+e AS (
+  INSERT INTO journal_entry
+  SELECT tenant_id, first + make_interval(secs => n), n, 'records', n, gen_random_uuid(), false, false, '', ''
+  FROM tenant, month, generate_series(1, 500) n
+  RETURNING tenant_id, appended_at, chain_index
+)
+INSERT INTO journal_subject (tenant_id, beneficiary_id, appended_at, chain_index)
+SELECT tenant_id, gen_random_uuid(), appended_at, chain_index FROM e
+"""
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +72,7 @@ def crowd(harness: Harness) -> Association:
     values: dict[str, Any] = {"tenant": association.tenant_id, "staff": STAFF, "persons": PERSONS}
     for statement in (_STAFF, _GLASSES, _PERSONS, _PLACES):
         harness.admin(statement, values)  # type: ignore[arg-type]
+    harness.admin(_JOURNAL)
     harness.admin("ANALYZE")
     return association
 

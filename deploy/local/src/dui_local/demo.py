@@ -13,6 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from dui.identity.v1.access_pb2 import ReviewVerdict
+from dui.options.v1 import options_pb2
+from dui.options.v1.options_pb2 import Action, Category
 from dui_ops.login import LoginError
 from dui_ops.stack import StackError, State, load
 
@@ -22,6 +25,12 @@ from dui_local.seed import traits
 
 SLUG = "les-tilleuls"
 JOURNAL_SECONDS = 20
+#: The refusals of the story in a few words.
+REFUSALS = {
+    "RIGHT_MISSING": "hors de sa fonction",
+    "OUT_OF_PERIMETER": "hors de son périmètre",
+    "STEP_UP_REQUIRED": "sans second facteur",
+}
 
 
 class Story:
@@ -208,20 +217,27 @@ def _officer(story: Story, base: str, glass: dict[str, Any]) -> None:
         story.tell(f"trouve {len(pending)} accès en urgence à examiner, dont celui du médecin")
         seen = _accesses(api, base)
         for entry in reversed(seen):
-            verdict = "autorisé" if entry["outcome"] == "JOURNAL_OUTCOME_ALLOWED" else f"refusé ({entry['reason']})"
+            allowed = entry["outcome"] == "JOURNAL_OUTCOME_ALLOWED"
+            verdict = "autorisé" if allowed else f"refusé ({REFUSALS.get(entry['reason'], entry['reason'])})"
             glassy = ", glace brisée" if entry["break_glass"] else ""
-            operation = entry["operation"].rsplit("/", 1)[-1]
+            what = " · ".join(filter(None, (_label(Action, entry["action"]), _label(Category, entry["category"]))))
             who = f"{entry['occurred_at'][11:19]}  {entry.get('professional_name', ''):28.28}"
-            print(f"       {who}  {operation:24.24}  {verdict}{glassy}")
+            print(f"       {who}  {what:38.38}  {verdict}{glassy}")
         reviewed = api.post(
             f"/v1/break_glasses/{glass['break_glass_id']}:review", {"verdict": "REVIEW_VERDICT_JUSTIFIED"}
         )
-        story.tell(f"examine l'urgence : {reviewed['verdict'].removeprefix('REVIEW_VERDICT_').lower()}")
+        story.tell(f"examine l'urgence : {_label(ReviewVerdict, reviewed['verdict']).lower()}")
         proof = api.post("/v1/journal:verify")
         if not proof["valid"]:
             raise StackError(f"the journal does not verify: {proof['defects']}")
         story.tell(f"vérifie le journal : {proof['entries']} entrées chaînées, aucune altération")
         story.refused("lire le dossier lui-même", "RIGHT_MISSING", lambda: api.get(base))
+
+
+def _label(kind: Any, name: str) -> str:
+    """The French label of a value of an enumeration of the contract."""
+    label = kind.DESCRIPTOR.values_by_name[name].GetOptions().Extensions[options_pb2.label_fr]
+    return str(label)
 
 
 def _accesses(api: Api, base: str) -> list[dict[str, Any]]:

@@ -155,12 +155,16 @@ def sql_span(database: str, statements: Sequence[str]) -> Iterator[None]:
 
 def watch_sql(engine: Engine) -> None:
     """One client span for each statement of SQLAlchemy, when the call is sampled; parameters stay out."""
-    about = {"db.system.name": "postgresql", "db.namespace": engine.url.database or ""}
 
-    def before(_conn: object, _cursor: object, statement: str, _params: object, context: Any, _many: bool) -> None:
+    def before(_conn: object, cursor: Any, statement: str, _params: object, context: Any, _many: bool) -> None:
         if trace.get_current_span().is_recording():
             summary = _summary(statement)
-            attributes = about | {"db.query.summary": summary, "db.query.text": statement}
+            attributes = {
+                "db.system.name": "postgresql",
+                "db.namespace": cursor.connection.info.dbname,
+                "db.query.summary": summary,
+                "db.query.text": statement,
+            }
             context.dui_span = _tracer.start_span(summary, kind=SpanKind.CLIENT, attributes=attributes)
 
     def after(_conn: object, _cursor: object, _statement: str, _params: object, context: Any, _many: bool) -> None:

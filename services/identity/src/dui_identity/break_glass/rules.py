@@ -7,7 +7,7 @@ from typing import Final
 
 from dui_kit.errors import Code, Reason, Refusal
 
-#: How long a record stays open (architecture §6; IHE and peers: a shift's half, renewed by breaking it again).
+#: How long a record stays open: half a shift; whoever still needs it breaks the glass again.
 DURATION: Final = timedelta(hours=4)
 
 REASON_TEXT_BLANK = Reason(
