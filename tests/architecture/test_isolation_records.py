@@ -332,7 +332,7 @@ def test_an_rpc_gives_another_association_nothing_and_its_own_what_it_asks(harne
         }
         text = str(reply)
         assert not {found for found in (*ids, home.stay.stay_id) if found in text}
-    assert refused in {"NOT_FOUND", "SERVICE_ONLY"}
+    assert refused in {"NOT_FOUND", "PLACE_UNKNOWN", "SERVICE_ONLY"}
     assert rows_of(harness, home.tenant) == before
 
     if METHODS[SERVICE + operation].rule.perimeter == Perimeter.PERIMETER_SYSTEM:

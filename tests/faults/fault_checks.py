@@ -13,16 +13,12 @@ import httpx
 import nats
 import psycopg
 from dui.journal.v1 import journal_pb2
+from dui_kit.worker.rebuild import PROJECTIONS
 from dui_ops.stack import State
 from fault_clients import Write
 from nats.js.errors import NotFoundError
 
 SERVICES = ("identity", "records")
-#: Projections, by the service that owns their facts.
-PROJECTIONS = {
-    "identity": ("access_tenant", "access_account", "access_assignment", "access_policy", "access_break_glass"),
-    "records": ("access_person", "access_perimeter"),
-}
 STREAMS = {"identity": "DUI_IDENTITY", "records": "DUI_RECORDS"}
 #: Which rows a write of each kind makes: service, statement that finds ids by marks.
 ROWS = {

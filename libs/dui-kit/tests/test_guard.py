@@ -465,8 +465,8 @@ def test_a_local_denial_asks_the_owner_once(house: House) -> None:
     asked = []
 
     class Owner:
-        def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str) -> bool:
-            asked.append((tenant_id, subject, beneficiary_id))
+        def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> bool:
+            asked.append((tenant_id, subject, beneficiary_id, facility_id))
             since = to_timestamp(datetime.now(UTC) - timedelta(seconds=5))
             perimeter = facts.PerimeterChanged(
                 fact_id=new_id(), version=1, beneficiary_id=person, facility_id=other.facility, valid_from=since
@@ -480,7 +480,7 @@ def test_a_local_denial_asks_the_owner_once(house: House) -> None:
         other.read("nurse", person=person)
     finally:
         house.harness.with_refresher(None)  # type: ignore[arg-type]
-    assert asked == [(other.tenant, "nurse", person)]
+    assert asked == [(other.tenant, "nurse", person, "")]
 
 
 def test_a_method_that_does_not_know_the_person_yet_asks_the_owner_once(house: House) -> None:
@@ -489,7 +489,7 @@ def test_a_method_that_does_not_know_the_person_yet_asks_the_owner_once(house: H
     person, asked = new_id(), []
 
     class Owner:
-        def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str) -> bool:
+        def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> bool:
             asked.append(beneficiary_id)
             house.harness.facts(tenant_id, [facts.PersonChanged(beneficiary_id=person, version=1)])
             return True

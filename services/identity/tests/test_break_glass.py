@@ -13,6 +13,7 @@ from dui_kit.database import raw, tenant_session
 from dui_kit.facts import apply_fact, unwrap
 from dui_kit.ids import new_id
 from dui_kit.testing import CallFailed, Harness
+from dui_kit.worker.rebuild import PROJECTIONS
 
 P = professions_pb2.Profession
 TEXT = "Malaise, seul médecin d'astreinte"
@@ -159,7 +160,7 @@ class TestTheReview:
 
 class TestTheSnapshot:
     OPERATION = "dui.identity.v1.AccessFactService/ListAccessFacts"
-    TABLES = ("access_tenant", "access_account", "access_assignment", "access_policy", "access_break_glass")
+    TABLES = PROJECTIONS["identity"]
 
     def projections(self, harness: Harness, tenant_id: str) -> dict[str, list[tuple[str]]]:
         return {
@@ -174,7 +175,9 @@ class TestTheSnapshot:
         nurse, _ = association.person(P.PROFESSION_NURSE)
         break_glass(association, doctor, person(association))
         association.call("AccountService/EndAccount", staff_pb2.EndAccountRequest(account_id=nurse, reason="départ"))
+        association.place()
         before = self.projections(harness, association.tenant_id)
+        assert all(before.values())
         facts, token = [], ""
         while True:
             page = harness.call(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from dui.access.v1 import facts_pb2
 from dui.identity.v1 import access_pb2, professions_pb2
 from dui.identity.v1 import organisation_pb2 as pb
 from dui_identity.testing import Association, open_association
 from dui_kit.ids import new_id
 from dui_kit.testing import CallFailed, Harness
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
 P = professions_pb2.Profession
 
@@ -238,3 +240,66 @@ class TestUnits:
         with pytest.raises(CallFailed) as refused:
             association.call("UnitService/UpdateUnit", request, if_match=unit.etag)
         assert (refused.value.reason, refused.value.field) == ("NOT_FOUND", "unit_id")
+
+
+class TestFacts:
+    """What other services are told of a place: what their rules depend on, and nothing else."""
+
+    def facts(self, harness: Harness, tenant_id: str, kind: type[Message]) -> list[Message]:
+        rows = harness.admin(
+            "SELECT payload FROM outbox WHERE tenant_id = %s AND event_type = %s ORDER BY event_id",
+            (tenant_id, kind.DESCRIPTOR.full_name),
+        )
+        return [kind.FromString(payload) for (payload,) in rows]
+
+    def test_a_facility_and_its_changes_are_announced(self, harness: Harness, association: Association) -> None:
+        made = create_facility(association)
+        association.call(
+            "FacilityService/UpdateFacility",
+            pb.UpdateFacilityRequest(
+                facility_id=made.facility_id,
+                facility=pb.Facility(time_zone="Indian/Reunion", name="Les Filaos"),
+                update_mask=FieldMask(paths=["time_zone", "name"]),
+            ),
+            if_match=made.etag,
+        )
+        told = {"facility_id": made.facility_id, "category_code": "500"}
+        assert self.facts(harness, association.tenant_id, facts_pb2.FacilityChanged) == [
+            facts_pb2.FacilityChanged(version=1, time_zone="Europe/Paris", **told),
+            facts_pb2.FacilityChanged(version=2, time_zone="Indian/Reunion", **told),
+        ]
+
+    def test_a_unit_and_its_changes_are_announced(self, harness: Harness, association: Association) -> None:
+        facility_id, unit_id = association.place()
+        [unit] = association.call("UnitService/ListUnits", pb.ListUnitsRequest(facility_id=facility_id)).units
+        association.call(
+            "UnitService/UpdateUnit",
+            pb.UpdateUnitRequest(
+                facility_id=facility_id,
+                unit_id=unit_id,
+                unit=pb.Unit(name="Sud"),
+                update_mask=FieldMask(paths=["name"]),
+            ),
+            if_match=unit.etag,
+        )
+        assert self.facts(harness, association.tenant_id, facts_pb2.UnitChanged) == [
+            facts_pb2.UnitChanged(unit_id=unit_id, version=version, facility_id=facility_id) for version in (1, 2)
+        ]
+
+    def test_who_asks_about_a_facility_gets_it_and_its_units_and_no_other(
+        self, harness: Harness, association: Association
+    ) -> None:
+        facility_id, unit_id = association.place()
+        association.place("010000032")
+        stranger, _ = open_association(harness).place()
+        asked = access_pb2.ListAccessFactsRequest(tenant_id=association.tenant_id, subject=association.administrator)
+
+        def places(of: str) -> list[tuple[str, str]]:
+            asked.facility_id = of
+            reply = harness.call("dui.identity.v1.AccessFactService/ListAccessFacts", asked)
+            found = [(fact.facility.facility_id, fact.unit.unit_id) for fact in reply.facts]
+            return [each for each in found if any(each)]
+
+        assert places("") == []
+        assert places(facility_id) == [(facility_id, ""), ("", unit_id)]
+        assert places(stranger) == []

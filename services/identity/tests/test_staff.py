@@ -30,23 +30,6 @@ def create(association: Association, **changes: str | int) -> pb.Professional:
     return association.call("ProfessionalService/CreateProfessional", request).professional
 
 
-def place(association: Association, finess: str = "010000024") -> tuple[str, str]:
-    """A facility and its unit."""
-    facility = association.call(
-        "FacilityService/CreateFacility",
-        organisation_pb2.CreateFacilityRequest(
-            facility=organisation_pb2.Facility(
-                name="Les Tilleuls", finess_et=finess, category_code="500", time_zone="Europe/Paris"
-            )
-        ),
-    ).facility
-    unit = association.call(
-        "UnitService/CreateUnit",
-        organisation_pb2.CreateUnitRequest(facility_id=facility.facility_id, unit=organisation_pb2.Unit(name="Nord")),
-    ).unit
-    return facility.facility_id, unit.unit_id
-
-
 class TestProfessionals:
     def test_neither_rpps_nor_address_is_required(self, association: Association) -> None:
         first, second = create(association), create(association)
@@ -190,7 +173,7 @@ class TestAssignments:
         self, association: Association
     ) -> None:
         account, _ = association.person(P.PROFESSION_EDUCATOR)
-        facility, unit = place(association)
+        facility, unit = association.place()
         period = {"valid_from": to_timestamp(NOW), "valid_to": to_timestamp(NOW + DAY)}
         self.assign(association, account, facility_id=facility, **period)
         with pytest.raises(CallFailed) as refused:
@@ -236,8 +219,8 @@ class TestAssignments:
 
     def test_a_unit_of_another_facility_is_refused(self, association: Association) -> None:
         account, _ = association.person(P.PROFESSION_EDUCATOR)
-        facility, _ = place(association)
-        _, unit = place(association, "010780054")
+        facility, _ = association.place()
+        _, unit = association.place("010780054")
         with pytest.raises(CallFailed) as refused:
             self.assign(association, account, facility_id=facility, unit_id=unit)
         assert (refused.value.field, refused.value.reason) == ("assignment.unit_id", "UNIT_NOT_IN_FACILITY")

@@ -165,7 +165,7 @@ def test_doubt_forbids_validation_until_it_is_lifted(world: World) -> None:
 def test_a_birth_certificate_is_for_minors(world: World) -> None:
     with pytest.raises(CallFailed) as refusal:
         validate(world, world.open(), pb.IDENTITY_DOCUMENT_BIRTH_CERTIFICATE)
-    assert (refusal.value.reason, refusal.value.field) == ("DOCUMENT_FOR_MINORS", "document")
+    assert (refusal.value.reason, refusal.value.field) == ("DOCUMENT_NOT_ENOUGH", "document")
     child = world.open(birth_date=f"{world.today.year - 5}-01-01")
     assert validate(world, child, pb.IDENTITY_DOCUMENT_BIRTH_CERTIFICATE).identity_status == VALIDEE
     rows = world.harness.admin(

@@ -84,7 +84,7 @@ def test_a_birth_certificate_is_enough_for_somebody_who_is_certainly_a_minor(bir
     if minor:
         assert check(IdentityDocument.BIRTH_CERTIFICATE, who).status is IdentityStatus.VALIDEE
     else:
-        with refused(rules.DOCUMENT_FOR_MINORS, "document"):
+        with refused(rules.DOCUMENT_NOT_ENOUGH, "document"):
             check(IdentityDocument.BIRTH_CERTIFICATE, who)
 
 

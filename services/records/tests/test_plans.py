@@ -122,7 +122,7 @@ READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
         {"birth_date": "1930-01-02", "name_prefix": "Nom"},
         1,
     ),
-    "BeneficiaryService/ListFacilityBeneficiaries": (people.ListFacilityBeneficiariesRequest, {"facility": True}, 1),
+    "BeneficiaryService/ListFacilityBeneficiaries": (people.ListFacilityBeneficiariesRequest, {"facility": True}, 2),
     "BeneficiaryService/ListDuplicateCandidates": (people.ListDuplicateCandidatesRequest, {"person": True}, 2),
     "BeneficiaryService/ListBeneficiaryVersions": (people.ListBeneficiaryVersionsRequest, {"person": True}, 1),
     "AdmissionService/ListAdmissions": (stays_pb2.ListAdmissionsRequest, {"person": True}, 1),
@@ -135,7 +135,7 @@ READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
     "HandoverNoteService/ListFacilityHandoverNotes": (
         handover_notes_pb2.ListFacilityHandoverNotesRequest,
         {"facility": True},
-        1,
+        2,
     ),
     "DraftService/ListDrafts": (drafts_pb2.ListDraftsRequest, {"person": True}, 1),
     "PerimeterFactService/ListPerimeterFacts": (

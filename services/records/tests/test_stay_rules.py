@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from dui.records.v1 import stays_pb2 as pb
@@ -202,7 +203,8 @@ def test_a_coming_stay_gives_access_at_once_and_a_mistake_never() -> None:
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 (bounds)
 def test_days_hold_everywhere_in_france(now: datetime) -> None:
-    """Whatever the hour, the present day lies between the earliest and the latest local days, and a day contains it."""
-    assert days.latest_day(now) - timedelta(days=1) <= days.present_day(now) <= days.latest_day(now)
-    assert days.day_begins(days.latest_day(now)) <= now
-    assert now < days.day_is_over(days.present_day(now))
+    """Whatever the hour and the place, no local day is after the latest one, and a day contains the instant."""
+    for zone in ("Pacific/Tahiti", "America/Cayenne", "Europe/Paris", "Indian/Reunion", "Pacific/Wallis"):
+        local = now.astimezone(ZoneInfo(zone)).date()
+        assert days.latest_day(now) - timedelta(days=1) <= local <= days.latest_day(now)
+        assert days.day_begins(local) <= now < days.day_is_over(local)

@@ -9,6 +9,7 @@ import pytest
 from dui.records.v1 import allergies_pb2, events_pb2
 from dui.records.v1 import beneficiaries_pb2 as people
 from dui.records.v1 import stays_pb2 as pb
+from dui_kit.ids import new_id
 from dui_kit.testing import CallFailed
 from dui_records.testing import NURSE, World, mask
 
@@ -145,7 +146,8 @@ def test_an_esat_a_foyer_and_a_savs_at_once_are_normal(world: World) -> None:
     person = world.open().beneficiary_id
     world.admit(person)
     world.admit(person, facility_id=world.workshop, modality=WORK)
-    world.admit(person, facility_id="0190aaaa-0000-7000-8000-000000000001", modality=pb.STAY_MODALITY_HOME)
+    world.place(savs := new_id(), category="446")
+    world.admit(person, facility_id=savs, modality=pb.STAY_MODALITY_HOME)
     stays = world.call("StayService/ListStays", pb.ListStaysRequest(beneficiary_id=person, page_size=2))
     rest = world.call(
         "StayService/ListStays",

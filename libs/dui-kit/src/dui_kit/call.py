@@ -82,6 +82,8 @@ class Call:
     outbox: Outbox
     #: For the journal: the category touched, and the persons that a list or a search returned.
     category: int = 0
+    #: The facility that the call turned out to be about, where the request does not name one.
+    facility_id: str = ""
     seen: list[str] = field(default_factory=list)
     #: What is written in one round trip with the commit.
     last_steps: list[Step] = field(default_factory=list)

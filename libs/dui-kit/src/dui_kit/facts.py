@@ -100,6 +100,19 @@ def _perimeter(fact: facts_pb2.PerimeterChanged) -> dict[str, object]:
     }
 
 
+def _facility(fact: facts_pb2.FacilityChanged) -> dict[str, object]:
+    return {
+        "facility_id": fact.facility_id,
+        "category_code": fact.category_code,
+        "time_zone": fact.time_zone,
+        "version": fact.version,
+    }
+
+
+def _unit(fact: facts_pb2.UnitChanged) -> dict[str, object]:
+    return {"unit_id": fact.unit_id, "facility_id": fact.facility_id, "version": fact.version}
+
+
 @dataclass(frozen=True, slots=True)
 class _Projection:
     one: Statement
@@ -157,6 +170,12 @@ _PROJECTIONS: dict[str, _Projection] = {
         "fact_id",
         _perimeter,
         "fact_id beneficiary_id facility_id unit_id admission_only valid_from valid_to version",
+    ),
+    facts_pb2.FacilityChanged.DESCRIPTOR.full_name: _projection(
+        "access_facility", "facility_id", _facility, "facility_id category_code time_zone version"
+    ),
+    facts_pb2.UnitChanged.DESCRIPTOR.full_name: _projection(
+        "access_unit", "unit_id", _unit, "unit_id facility_id version"
     ),
 }
 

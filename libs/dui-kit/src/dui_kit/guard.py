@@ -43,7 +43,9 @@ DEFAULT_SECONDS = 10.0
 NO_TENANT = "00000000-0000-0000-0000-000000000000"
 
 #: Denials that facts not yet received could lift.
-_REFRESHABLE = frozenset({"ACCOUNT_INACTIVE", "NOT_ASSIGNED", "RIGHT_MISSING", "OUT_OF_PERIMETER", "NOT_FOUND"})
+_REFRESHABLE = frozenset(
+    {"ACCOUNT_INACTIVE", "NOT_ASSIGNED", "RIGHT_MISSING", "OUT_OF_PERIMETER", "NOT_FOUND", "PLACE_UNKNOWN"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class _Trace:
     break_glass: bool = False
     stale: bool = False
 
+    def learn(self, call: Call) -> None:
+        """Takes over what only the method could tell: what the call turned out to be about."""
+        self.category = call.category or self.category
+        self.facility_id = call.facility_id or self.facility_id
+
     def entry(self, outcome: int, reason: str = "", seen: list[str] | None = None) -> journal_pb2.JournalEntry:
         return journal_pb2.JournalEntry(
             entry_id=new_id(),
@@ -100,6 +107,15 @@ class _Trace:
             seen_beneficiary_ids=seen or (),
             acr=self.claims.acr,
         )
+
+
+def _may_be_late(failure: Refusal, trace: _Trace) -> bool:
+    """Whether a method that looked up a person or a place in the projections may be a moment ahead of the event, as the guard
+    itself may be."""
+    if failure.reason is texts.PLACE_UNKNOWN:
+        return True
+    persons = trace.rule.perimeter != Perimeter.PERIMETER_BENEFICIARY and bool(trace.beneficiary_id)
+    return persons and failure.reason.code is Code.NOT_FOUND
 
 
 class Guard:
@@ -173,9 +189,7 @@ class Guard:
                     raise
                 return self._replay(method, trace, keyed, remaining, refusal)
             except Refusal as failure:
-                # A method that looks a person up in the projections may be a moment ahead of the event, as the guard may.
-                unknown = failure.reason.code is Code.NOT_FOUND and trace.beneficiary_id
-                if refreshed or not unknown or trace.rule.perimeter == Perimeter.PERIMETER_BENEFICIARY:
+                if refreshed or not _may_be_late(failure, trace):
                     return self._replay(method, trace, keyed, remaining, failure)
                 refusal = failure
             if refreshed or refusal.reason.name not in _REFRESHABLE:
@@ -269,8 +283,10 @@ class Guard:
     ) -> Message:
         call = self._call(connection, meta, trace, decision)
         try:
-            reply = method.answer(request, call)
-            trace.category = call.category or trace.category
+            try:
+                reply = method.answer(request, call)
+            finally:
+                trace.learn(call)
             steps = call.end()
             if call.tenant_id != NO_TENANT:
                 if (
@@ -347,7 +363,10 @@ class Guard:
         refresher = self._tools.refresher
         if refresher is not None:
             refresher.refresh(
-                tenant_id=trace.tenant_id, subject=trace.claims.subject, beneficiary_id=trace.beneficiary_id
+                tenant_id=trace.tenant_id,
+                subject=trace.claims.subject,
+                beneficiary_id=trace.beneficiary_id,
+                facility_id=trace.facility_id,
             )
 
     def _journal_denial(self, trace: _Trace, reason: Reason) -> None:

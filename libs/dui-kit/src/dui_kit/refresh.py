@@ -21,7 +21,7 @@ from dui_kit.telemetry import log
 
 
 class Refresher:
-    """Asks identity about a caller, and records about a person, and applies what they answer."""
+    """Asks identity about a caller and a place, and records about a person, and applies what they answer."""
 
     def __init__(self, settings: ServiceSettings, engine: Engine) -> None:
         """A service does not ask itself: its own target is left empty."""
@@ -32,11 +32,14 @@ class Refresher:
         self._records = Client(settings.records_target) if settings.records_target else None
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="refresh")
 
-    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str) -> bool:
+    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> bool:
         """True when an owner answered within the deadline and its facts were applied."""
         asked = []
         if self._identity is not None:
-            asked.append(self._pool.submit(copy_context().run, self._caller, self._identity, tenant_id, subject))
+            caller = access_pb2.ListAccessFactsRequest(
+                tenant_id=tenant_id, subject=subject, facility_id=facility_id, page_size=200
+            )
+            asked.append(self._pool.submit(copy_context().run, self._caller, self._identity, caller))
         if self._records is not None and beneficiary_id:
             asked.append(self._pool.submit(copy_context().run, self._person, self._records, tenant_id, beneficiary_id))
         facts: list[Message] = []
@@ -52,8 +55,7 @@ class Refresher:
                 apply_fact(raw(session), tenant_id, fact)
         return True
 
-    def _caller(self, client: Client, tenant_id: str, subject: str) -> list[Message]:
-        request = access_pb2.ListAccessFactsRequest(tenant_id=tenant_id, subject=subject, page_size=200)
+    def _caller(self, client: Client, request: access_pb2.ListAccessFactsRequest) -> list[Message]:
         reply = client.call(
             "dui.identity.v1.AccessFactService/ListAccessFacts",
             request,

@@ -43,6 +43,10 @@ _KIT_TABLES: tuple[tuple[str, str, str | None], ...] = (
     ("access_person", "SELECT, INSERT, UPDATE, DELETE", None),
     ("access_perimeter", "SELECT, INSERT, UPDATE, DELETE", None),
 )
+_PLACE_TABLES = (
+    ("access_facility", "SELECT, INSERT, UPDATE, DELETE", None),
+    ("access_unit", "SELECT, INSERT, UPDATE, DELETE", None),
+)
 
 
 def roles(op: Operations) -> tuple[str, str, str]:
@@ -84,7 +88,16 @@ def create_kit_tables(op: Operations) -> None:
         "DO $$ BEGIN IF to_regclass('alembic_version') IS NOT NULL THEN "
         f"GRANT SELECT ON alembic_version TO {app_role}; END IF; END $$"
     )
-    names = [name for name, _, _ in _KIT_TABLES]
-    tables.Base.metadata.create_all(op.get_bind(), tables=[tables.Base.metadata.tables[name] for name in names])
-    for name, app, relay in _KIT_TABLES:
+    _create(op, _KIT_TABLES)
+
+
+def create_place_tables(op: Operations) -> None:
+    """The projections of facilities and units, as of their first version."""
+    _create(op, _PLACE_TABLES)
+
+
+def _create(op: Operations, wanted: tuple[tuple[str, str, str | None], ...]) -> None:
+    known = tables.Base.metadata.tables
+    tables.Base.metadata.create_all(op.get_bind(), tables=[known[name] for name, _, _ in wanted])
+    for name, app, relay in wanted:
         protect(op, name, app=app, relay=relay)

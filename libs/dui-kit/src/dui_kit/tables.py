@@ -230,3 +230,23 @@ access_perimeter = Table(
     Index("access_perimeter_beneficiary_id_idx", "tenant_id", "beneficiary_id"),
     Index("access_perimeter_facility_id_idx", "tenant_id", "facility_id", "beneficiary_id"),
 )
+
+#: The facilities of the association: what exists, its FINESS category and its calendar.
+access_facility = Table(
+    "access_facility",
+    _meta,
+    _id("tenant_id", key=True),
+    _id("facility_id", key=True),
+    Column("category_code", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+access_unit = Table(
+    "access_unit",
+    _meta,
+    _id("tenant_id", key=True),
+    _id("unit_id", key=True),
+    _id("facility_id"),
+    Column("version", Integer, nullable=False),
+)

@@ -52,6 +52,12 @@ OUT_OF_PERIMETER = Reason(
     fr="Cette personne n'est pas accompagnée là où vous êtes affecté. En cas d'urgence, un accès motivé est possible.",
     en="This person is not accompanied where you are assigned. In an emergency, access with a reason is possible.",
 )
+PLACE_UNKNOWN = Reason(
+    "PLACE_UNKNOWN",
+    Code.NOT_FOUND,
+    fr="Cet établissement, ou cette unité de l'établissement, n'existe pas dans l'association : choisissez-en un dans la liste.",
+    en="This facility, or this unit of the facility, does not exist in the association: choose one of the list.",
+)
 STEP_UP_REQUIRED = Reason(
     "STEP_UP_REQUIRED",
     Code.PERMISSION_DENIED,

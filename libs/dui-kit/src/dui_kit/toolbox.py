@@ -24,7 +24,7 @@ class Verifier(Protocol):
 class Refreshes(Protocol):
     """Asks the owners of the facts on a denial."""
 
-    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str) -> bool:
+    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> bool:
         """True when something was learnt."""
 
 

@@ -48,6 +48,20 @@ class Association:
         """Does to an account what provisioning does when the identity provider answers; its subject."""
         return provision(self.harness, self.tenant_id, account_id, subject)
 
+    def place(self, finess: str = "010000024") -> tuple[str, str]:
+        """A facility and a unit of it."""
+        facility = organisation_pb2.Facility(
+            name="Les Tilleuls", finess_et=finess, category_code="500", time_zone="Europe/Paris"
+        )
+        made = self.call(
+            "FacilityService/CreateFacility", organisation_pb2.CreateFacilityRequest(facility=facility)
+        ).facility
+        request = organisation_pb2.CreateUnitRequest(
+            facility_id=made.facility_id, unit=organisation_pb2.Unit(name="Nord")
+        )
+        unit = self.call("UnitService/CreateUnit", request).unit
+        return made.facility_id, unit.unit_id
+
     def person(
         self, profession: Any, *, email: str | None = None, facility_id: str | None = None, by: str = ""
     ) -> tuple[str, str]:

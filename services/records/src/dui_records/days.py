@@ -1,29 +1,21 @@
-"""Calendar days and instants. Records does not know the time zones of facilities: this is how it does without.
+"""Calendar days and instants where no facility is at hand: what belongs to one goes by its calendar (`dui_kit.places`).
 
 France spans UTC-10 (French Polynesia) to UTC+12 (Wallis and Futuna). A rule that refuses ("not in the future") takes
 the latest day that it is anywhere, so that nobody is refused their own today; a right that begins or ends with a day
-takes the whole day anywhere, so that nobody loses access during it. A list of who is present takes the day of
-metropolitan France.
+takes the whole day anywhere, so that nobody loses access during it.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 EARLIEST_ZONE = timedelta(hours=12)
 LATEST_ZONE = timedelta(hours=10)
-METROPOLE = ZoneInfo("Europe/Paris")
 
 
 def latest_day(now: datetime) -> date:
     """The latest calendar day that it is somewhere in France at `now`."""
     return (now.astimezone(UTC) + EARLIEST_ZONE).date()
-
-
-def present_day(now: datetime) -> date:
-    """The calendar day of metropolitan France at `now`."""
-    return now.astimezone(METROPOLE).date()
 
 
 def day_begins(day: date) -> datetime:

@@ -59,6 +59,8 @@ class World:
         self.today = now.date()
         self.accounts: dict[str, str] = {}
         harness.facts(self.tenant, [facts_pb2.TenantChanged(tenant_id=self.tenant, version=1, active=True)])
+        self.place(self.home, self.unit, self.other_unit)
+        self.place(self.workshop, category="246")
         for profession, rights in POLICY.items():
             granted = [facts_pb2.Right(category=c, actions=list(actions)) for c, actions in rights.items()]
             fact = facts_pb2.PolicyChanged(
@@ -71,6 +73,16 @@ class World:
         self.hire("educator", EDUCATOR, facility_id=self.home)
         self.hire("director", DIRECTOR)
         self.hire("elsewhere", SECRETARY, facility_id=self.workshop)
+
+    def place(
+        self, facility_id: str, *unit_ids: str, category: str = "437", time_zone: str = "Europe/Paris", version: int = 1
+    ) -> None:
+        """Tells of a facility (a FAM, unless said otherwise) and of its units."""
+        facility = facts_pb2.FacilityChanged(
+            facility_id=facility_id, version=version, category_code=category, time_zone=time_zone
+        )
+        units = [facts_pb2.UnitChanged(unit_id=unit, version=1, facility_id=facility_id) for unit in unit_ids]
+        self.harness.facts(self.tenant, [facility, *units])
 
     def hire(
         self, subject: str, profession: int, *, facility_id: str | None = None, unit_id: str | None = None

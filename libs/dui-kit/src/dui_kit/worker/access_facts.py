@@ -11,7 +11,7 @@ from dui_kit.worker.streams import event_stream
 
 #: The owners of access facts, and what each of them tells.
 FACTS_OF = {
-    "identity": ("tenant", "account", "assignment", "policy", "break_glass", "heartbeat"),
+    "identity": ("tenant", "account", "assignment", "policy", "break_glass", "facility", "unit", "heartbeat"),
     "records": ("person", "perimeter", "heartbeat"),
 }
 

@@ -30,8 +30,17 @@ from dui_kit.worker.streams import event_stream
 #: A tenant's facts of one owner, all of them.
 Snapshot = Callable[[str], Iterator[Message]]
 
-_TABLES = {
-    "identity": ("access_tenant", "access_account", "access_assignment", "access_policy", "access_break_glass"),
+#: The projections of each owner's facts.
+PROJECTIONS = {
+    "identity": (
+        "access_tenant",
+        "access_account",
+        "access_assignment",
+        "access_policy",
+        "access_break_glass",
+        "access_facility",
+        "access_unit",
+    ),
     "records": ("access_person", "access_perimeter"),
 }
 _PAGE = 200
@@ -65,7 +74,7 @@ async def rebuild(
 def _replace(engine: Engine, tenant_id: str, owner: str, snapshot: Snapshot) -> int:
     facts = list(snapshot(tenant_id))
     with tenant_session(engine, tenant_id) as session:
-        for table in _TABLES[owner]:
+        for table in PROJECTIONS[owner]:
             session.execute(text(f"DELETE FROM {table}"))  # noqa: S608 (a constant of this module)
         apply_facts(raw(session), tenant_id, facts)
     return len(facts)

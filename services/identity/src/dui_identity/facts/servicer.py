@@ -10,7 +10,8 @@ from dui_kit.call import Call
 from dui_kit.errors import not_found
 
 from dui_identity.break_glass.queries import open_glass_after, open_glass_of
-from dui_identity.organisation.queries import all_tenants, tenant_fact
+from dui_identity.organisation.events import facility_changed, unit_changed
+from dui_identity.organisation.queries import all_tenants, facilities_after, place_of, tenant_fact, units_after
 from dui_identity.policy.queries import policy_facts
 from dui_identity.staff.events import account_changed, assignment_changed
 from dui_identity.staff.queries import accounts_after, assignments_after, of_subject
@@ -29,7 +30,10 @@ class AccessFactServicer:
         if tenant is None:
             raise not_found("tenant_id")
         if request.subject:
-            return pb.ListAccessFactsResponse(facts=[_Fact(tenant=tenant), *_of_subject(call, request.subject)])
+            facts = [_Fact(tenant=tenant), *_of_subject(call, request.subject)]
+            if request.facility_id:
+                facts += _of_facility(call, request.facility_id)
+            return pb.ListAccessFactsResponse(facts=facts)
         page = call.page(request)
         kind, after = (int(page.after[0] or 0), str(page.after[1])) if page.after else (0, "")
         wanted = page.size + 1
@@ -57,6 +61,14 @@ def _of_subject(call: Call, subject: str) -> Iterator[facts_pb2.AccessFact]:
         yield _Fact(break_glass=glass)
     for policy in policy_facts(call.session, call.tenant_id):
         yield _Fact(policy=policy)
+
+
+def _of_facility(call: Call, facility_id: str) -> Iterator[facts_pb2.AccessFact]:
+    facility, units = place_of(call.session, call.tenant_id, facility_id)
+    if facility is not None:
+        yield _Fact(facility=facility_changed(facility))
+        for unit in units:
+            yield _Fact(unit=unit_changed(unit))
 
 
 _Read = Callable[[Call, str | None, int], Iterable[tuple[str, facts_pb2.AccessFact]]]
@@ -89,5 +101,15 @@ def _glasses(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, f
         yield key, _Fact(break_glass=fact)
 
 
+def _facilities(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, facts_pb2.AccessFact]]:
+    for row in facilities_after(call.session, call.tenant_id, after, limit):
+        yield row.facility_id, _Fact(facility=facility_changed(row))
+
+
+def _units(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, facts_pb2.AccessFact]]:
+    for row in units_after(call.session, call.tenant_id, after, limit):
+        yield row.unit_id, _Fact(unit=unit_changed(row))
+
+
 #: The kinds of a snapshot in their order, which page tokens rely on: add at the end.
-_KINDS: tuple[_Read, ...] = (_tenants, _policies, _accounts, _assignments, _glasses)
+_KINDS: tuple[_Read, ...] = (_tenants, _policies, _accounts, _assignments, _glasses, _facilities, _units)

@@ -20,10 +20,14 @@ from dui_identity.journal.verify import verify
 #: A call verifies about so many entries, from a signed head on; `dui audit verify` reads the whole chain.
 VERIFIED_BY_CALL = 100_000
 
+# LIMIT: the names are looked up for the rows of the page, whatever the planner thinks of the number of accounts.
 _COLUMNS = """e.appended_at, e.chain_index, e.service, e.content, p.family_name, p.given_name
-FROM journal_entry e
-LEFT JOIN account a ON a.tenant_id = e.tenant_id AND a.account_id = e.account_id
-LEFT JOIN professional p ON p.tenant_id = a.tenant_id AND p.professional_id = a.professional_id"""
+FROM journal_entry e LEFT JOIN LATERAL (
+    SELECT family_name, given_name
+    FROM account a JOIN professional USING (tenant_id, professional_id)
+    WHERE a.tenant_id = e.tenant_id AND a.account_id = e.account_id
+    LIMIT 1
+) p ON true"""
 _ENTRIES = """SELECT {columns}
 WHERE e.tenant_id = :tenant{filters}
 ORDER BY e.appended_at DESC, e.chain_index DESC LIMIT :limit"""
@@ -42,7 +46,8 @@ _ACCESSES = """WITH found AS (
         ORDER BY appended_at DESC, chain_index DESC LIMIT :limit
     ) s ORDER BY 1 DESC, 2 DESC LIMIT :limit
 )
-SELECT {columns} JOIN found f ON f.appended_at = e.appended_at AND f.chain_index = e.chain_index
+SELECT {columns}
+JOIN found f ON f.appended_at = e.appended_at AND f.chain_index = e.chain_index
 WHERE e.tenant_id = :tenant ORDER BY e.appended_at DESC, e.chain_index DESC"""
 
 

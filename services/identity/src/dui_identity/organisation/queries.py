@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dui.access.v1 import facts_pb2
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -38,6 +40,25 @@ def tenant_fact(session: Session, tenant_id: str) -> facts_pb2.TenantChanged | N
     """The fact of one association; None when there is none."""
     row = session.scalars(select(Association).where(Association.tenant_id == tenant_id)).one_or_none()
     return None if row is None else tenant_changed(row)
+
+
+def facilities_after(session: Session, tenant_id: str, after: str | None, limit: int) -> Sequence[Facility]:
+    """Facilities by id, for snapshots."""
+    query = select(Facility).where(Facility.tenant_id == tenant_id).order_by(Facility.facility_id).limit(limit)
+    return session.scalars(query.where(Facility.facility_id > after) if after else query).all()
+
+
+def units_after(session: Session, tenant_id: str, after: str | None, limit: int) -> Sequence[Unit]:
+    """Units by id, for snapshots."""
+    query = select(Unit).where(Unit.tenant_id == tenant_id).order_by(Unit.unit_id).limit(limit)
+    return session.scalars(query.where(Unit.unit_id > after) if after else query).all()
+
+
+def place_of(session: Session, tenant_id: str, facility_id: str) -> tuple[Facility | None, Sequence[Unit]]:
+    """A facility and its units."""
+    facility = select(Facility).where(Facility.tenant_id == tenant_id, Facility.facility_id == facility_id)
+    units = select(Unit).where(Unit.tenant_id == tenant_id, Unit.facility_id == facility_id)
+    return session.scalars(facility).one_or_none(), session.scalars(units).all()
 
 
 def all_tenants(session: Session) -> list[str]:

@@ -10,7 +10,7 @@ from dui_kit.identifiers import normalise_name
 from sqlalchemy import select, text, tuple_
 
 from dui_identity.organisation import rules
-from dui_identity.organisation.events import tenant_changed
+from dui_identity.organisation.events import facility_changed, tenant_changed, unit_changed
 from dui_identity.organisation.queries import association_of, is_facility
 from dui_identity.organisation.tables import Association, Facility, Unit
 from dui_identity.policy.queries import announce_policy, policy_in_force
@@ -107,6 +107,7 @@ class FacilityServicer:
         _fill_facility(row, request.facility)
         call.session.add(row)
         call.session.flush()
+        call.publish(facility_changed(row))
         return pb.CreateFacilityResponse(facility=_facility(row))
 
     def GetFacility(self, request: pb.GetFacilityRequest, call: Call) -> pb.GetFacilityResponse:
@@ -134,6 +135,7 @@ class FacilityServicer:
         _fill_facility(row, call.apply_mask(_facility(row), request.facility, request.update_mask, prefix="facility"))
         row.version += 1
         call.session.flush()
+        call.publish(facility_changed(row))
         return pb.UpdateFacilityResponse(facility=_facility(row))
 
     @staticmethod
@@ -155,6 +157,7 @@ class UnitServicer:
         _fill_unit(row, request.unit)
         call.session.add(row)
         call.session.flush()
+        call.publish(unit_changed(row))
         return pb.CreateUnitResponse(unit=_unit(row))
 
     def ListUnits(self, request: pb.ListUnitsRequest, call: Call) -> pb.ListUnitsResponse:
@@ -189,6 +192,7 @@ class UnitServicer:
         _fill_unit(row, call.apply_mask(_unit(row), request.unit, request.update_mask, prefix="unit"))
         row.version += 1
         call.session.flush()
+        call.publish(unit_changed(row))
         return pb.UpdateUnitResponse(unit=_unit(row))
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from dui.records.v1 import stays_pb2 as pb
+from dui_kit import places
 from dui_kit.call import Call
 from dui_kit.visibility import visible_beneficiaries
 from sqlalchemy import select, tuple_
@@ -12,7 +13,6 @@ from sqlalchemy import select, tuple_
 from dui_records.admissions import queries, rules
 from dui_records.admissions.tables import OPEN, admission
 from dui_records.beneficiaries.queries import lock
-from dui_records.days import latest_day
 
 _a = admission.c
 
@@ -28,7 +28,8 @@ class AdmissionServicer:
         """Records a request, for any facility of the association: one may ask for another facility than one's own."""
         asked = request.admission
         requested_on, wished_entry_on = date.fromisoformat(asked.requested_on), _day(asked.wished_entry_on)
-        rules.check_request(requested_on, wished_entry_on, lock(call).died_on, latest_day(call.now))
+        facility = places.facility_of(call, asked.facility_id, field="admission.facility_id")
+        rules.check_request(requested_on, wished_entry_on, lock(call).died_on, facility.day(call.now))
         row = queries.add(
             call,
             {

@@ -88,12 +88,13 @@ IDENTITY_ALREADY_VALIDATED = Reason(
     fr="Cette identité est déjà validée sur un document : il n'y a rien à faire.",
     en="This identity was already checked on a document: there is nothing to do.",
 )
-DOCUMENT_FOR_MINORS = Reason(
-    "DOCUMENT_FOR_MINORS",
+DOCUMENT_NOT_ENOUGH = Reason(
+    "DOCUMENT_NOT_ENOUGH",
     Code.FAILED_PRECONDITION,
-    fr="L'acte de naissance ou le livret de famille ne suffit que pour un mineur : "
+    fr="L'acte de naissance ou le livret de famille ne suffit que pour un mineur ou un résident d'EHPAD : "
     "vérifiez une carte d'identité, un passeport ou un titre de séjour.",
-    en="A birth certificate or a family book is enough for a minor only: check an identity card, a passport or a residence permit.",
+    en="A birth certificate or a family book is enough for a minor or a resident of an EHPAD only: "
+    "check an identity card, a passport or a residence permit.",
 )
 CHECK_IN_THE_FUTURE = Reason(
     "CHECK_IN_THE_FUTURE",
@@ -262,7 +263,7 @@ def validated(
     if checked_on < born.earliest:
         raise Refusal(CHECK_BEFORE_BIRTH, field="checked_at")
     if document is IdentityDocument.BIRTH_CERTIFICATE and not (in_ehpad or certainly_minor(born, checked_on)):
-        raise Refusal(DOCUMENT_FOR_MINORS, field="document")
+        raise Refusal(DOCUMENT_NOT_ENOUGH, field="document")
     match identity.status:
         case IdentityStatus.PROVISOIRE:
             status = IdentityStatus.VALIDEE

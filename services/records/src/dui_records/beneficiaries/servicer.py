@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dui.records.v1 import beneficiaries_pb2 as pb
+from dui_kit import places
 from dui_kit.call import Call
 from dui_kit.errors import not_found
 from dui_kit.times import from_timestamp
@@ -13,7 +14,7 @@ from dui_records.beneficiaries import queries, rules
 from dui_records.beneficiaries.events import opening, person_changed
 from dui_records.beneficiaries.mapping import identity_of, identity_of_row, keys_of, to_match, to_proto
 from dui_records.beneficiaries.tables import identity_check
-from dui_records.days import latest_day, present_day
+from dui_records.days import latest_day
 from dui_records.insi import rules as insi_rules
 from dui_records.insi.port import InsiPort
 from dui_records.insi.tables import insi_answer
@@ -21,6 +22,7 @@ from dui_records.merging import queries as merging
 from dui_records.merging import rules as merging_rules
 from dui_records.recognition import queries as recognition
 from dui_records.recognition.rules import Likeness, search_bounds
+from dui_records.stays.queries import lives_in_ehpad
 
 
 class BeneficiaryServicer:
@@ -36,19 +38,19 @@ class BeneficiaryServicer:
         beneficiary_id = call.new_id()
         keys, traits = keys_of(identity), identity.traits
         identifier = identity.national_identifier
-        duplicates, homonym = recognition.alike_and_homonym(
-            call,
-            beneficiary_id,
-            Likeness(
-                keys.birth_name_key,
-                keys.birth_given_key,
-                keys.family_key,
-                traits.birth_date,
-                traits.sex,
-                identifier.value if identifier else None,
-            ),
-            keys.homonym_key,
+        likeness = Likeness(
+            keys.birth_name_key,
+            keys.birth_given_key,
+            keys.family_key,
+            traits.birth_date,
+            traits.sex,
+            identifier.value if identifier else None,
         )
+        candidates, homonyms, facility = call.together(
+            *recognition.questions(beneficiary_id, likeness, keys.homonym_key), places.question(request.facility_id)
+        )
+        places.answer(call, request.facility_id, facility, field="facility_id")
+        duplicates, homonym = recognition.likeliest(likeness, candidates), bool(homonyms)
         beneficiary = queries.open_record(call, beneficiary_id, request.facility_id, identity, keys, homonym=homonym)
         call.publish(person_changed(beneficiary_id, 1, None))
         call.publish(opening(beneficiary_id, request.facility_id, call.now))
@@ -89,12 +91,13 @@ class BeneficiaryServicer:
         self, request: pb.ListFacilityBeneficiariesRequest, call: Call
     ) -> pb.ListFacilityBeneficiariesResponse:
         """The persons present whom the caller may reach, by name."""
+        facility = places.facility_of(call, request.facility_id, field="facility_id", unit_id=request.unit_id)
         rows, token = recognition.present_by_name(
             call,
             call.page(request),
             facility_id=request.facility_id,
             unit_id=request.unit_id or None,
-            day=present_day(call.now),
+            day=facility.day(call.now),
             visible=visible_beneficiaries(call, facility_id=request.facility_id),
         )
         call.saw(row.beneficiary_id for row in rows)
@@ -114,15 +117,11 @@ class BeneficiaryServicer:
         return pb.ListFacilityBeneficiariesResponse(beneficiaries=listed, next_page_token=token)
 
     def ValidateIdentity(self, request: pb.ValidateIdentityRequest, call: Call) -> pb.ValidateIdentityResponse:
-        """The identity was checked on a document.
-
-        Records does not know the category of a facility, and no caller may claim it: a birth certificate is accepted
-        for minors only until identity tells which facility is an EHPAD.
-        """
+        """The identity was checked on a document; where the person lives says which documents are enough."""
         row = queries.lock(call)
         checked_at = from_timestamp(request.checked_at)
         document = rules.IdentityDocument(request.document)
-        after = rules.validated(identity_of_row(row), document, checked_at, call.now)
+        after = rules.validated(identity_of_row(row), document, checked_at, call.now, in_ehpad=lives_in_ehpad(call))
         call.session.execute(
             insert(identity_check),
             {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from dui.records.v1 import handover_notes_pb2 as pb
+from dui_kit import places
 from dui_kit.call import Call
 from dui_kit.times import from_timestamp
 from dui_kit.visibility import visible_beneficiaries
 
 from dui_records.columns import AnyRow
-from dui_records.days import present_day
 from dui_records.entries import entry
 from dui_records.handover_notes.events import handover_note_changed
 from dui_records.handover_notes.queries import of_facility
@@ -111,6 +111,7 @@ class HandoverNoteServicer:
         self, request: pb.ListFacilityHandoverNotesRequest, call: Call
     ) -> pb.ListFacilityHandoverNotesResponse:
         """What is read aloud at the handover."""
+        facility = places.facility_of(call, request.facility_id, field="facility_id", unit_id=request.unit_id)
         since = from_timestamp(request.since) if request.HasField("since") else None
         rows, token = of_facility(
             call,
@@ -118,7 +119,7 @@ class HandoverNoteServicer:
             facility_id=request.facility_id,
             unit_id=request.unit_id or None,
             since=period_begins(since, call.now),
-            day=present_day(call.now),
+            day=facility.day(call.now),
             visible=visible_beneficiaries(call, facility_id=request.facility_id),
         )
         call.saw(row.beneficiary_id for row in rows)

@@ -4,6 +4,7 @@ row-level security, and every query is bounded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,9 @@ from dui_records.beneficiaries.tables import answers_for, beneficiary
 from dui_records.columns import AnyRow
 from dui_records.recognition.rules import ALIKE, Likeness, likeness, swapped_date
 from dui_records.stays.tables import stay
+
+#: A statement and its values, for `call.together`.
+Asked = tuple[Query, Mapping[str, object]]
 
 #: Candidates read for each kind of likeness, and candidates told.
 BRANCH_LIMIT = 100
@@ -118,17 +122,17 @@ _HOMONYM = Query(
 
 def alike(call: Call, beneficiary_id: str, one: Likeness) -> list[AnyRow]:
     """Records that may be about the same person as `one`, the likeliest first, at most 20; never `beneficiary_id`."""
-    query, values = _candidates(beneficiary_id, one)
-    return _likeliest(one, call.rows(query, **values))
+    (candidates,) = call.together(_candidates(beneficiary_id, one))
+    return likeliest(one, candidates)
 
 
-def alike_and_homonym(call: Call, beneficiary_id: str, one: Likeness, homonym_key: str) -> tuple[list[AnyRow], bool]:
-    """What `alike` finds for a record that is not there yet, and whether somebody has nearly the same name."""
-    found, homonyms = call.together(_candidates(beneficiary_id, one), (_HOMONYM, {"homonym_key": homonym_key}))
-    return _likeliest(one, found), bool(homonyms)
+def questions(beneficiary_id: str, one: Likeness, homonym_key: str) -> tuple[Asked, Asked]:
+    """What asks, for `call.together`, who may be the same person as `one` and who has nearly the same name, before the record
+    is there."""
+    return _candidates(beneficiary_id, one), (_HOMONYM, {"homonym_key": homonym_key})
 
 
-def _candidates(beneficiary_id: str, one: Likeness) -> tuple[Query, dict[str, object]]:
+def _candidates(beneficiary_id: str, one: Likeness) -> Asked:
     swapped = swapped_date(one.birth_date)
     values: dict[str, object] = {
         "own": beneficiary_id,
@@ -143,7 +147,8 @@ def _candidates(beneficiary_id: str, one: Likeness) -> tuple[Query, dict[str, ob
     return _alike(identified=bool(one.national_identifier), swapped=swapped is not None), values
 
 
-def _likeliest(one: Likeness, rows: list[AnyRow]) -> list[AnyRow]:
+def likeliest(one: Likeness, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """Of the candidates, those that may be the same person as `one`, the likeliest first, at most 20."""
     found = {row.beneficiary_id: row for row in rows}
     scored = [(likeness(one, _likeness_of(row)), beneficiary_id, row) for beneficiary_id, row in found.items()]
     scored.sort(key=lambda item: (-item[0], item[1]))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from dui_kit import places
 from dui_kit.call import Call
 from dui_kit.errors import not_found
 from sqlalchemy import insert, select, update
 
 from dui_records.columns import AnyRow
+from dui_records.days import latest_day
 from dui_records.stays.events import stay_changed, stay_perimeter
 from dui_records.stays.mapping import stay_of_row, to_proto
-from dui_records.stays.rules import Stay
+from dui_records.stays.rules import EHPAD, Stay
 from dui_records.stays.tables import stay
 
 _s = stay.c
@@ -35,6 +39,20 @@ def lasting(call: Call, new: Stay) -> list[Stay]:
         _s.last_on >= new.started_on,
     )
     return [stay_of_row(row) for row in call.session.execute(query)]
+
+
+def lives_in_ehpad(call: Call) -> bool:
+    """Whether a stay of the person, merged records included, is in force in an EHPAD, by the calendar of its facility."""
+    query = select(_s.facility_id, _s.started_on, _s.last_on).where(
+        _s.tenant_id == call.tenant_id,
+        _s.beneficiary_id.in_(call.beneficiary_ids),
+        _s.last_on >= latest_day(call.now) - timedelta(days=1),
+    )
+    for row in call.session.execute(query).all():
+        facility = places.facility_of(call, row.facility_id, field="beneficiary_id")
+        if facility.category_code == EHPAD and row.started_on <= facility.day(call.now) <= row.last_on:
+            return True
+    return False
 
 
 def add(call: Call, values: dict[str, object]) -> AnyRow:

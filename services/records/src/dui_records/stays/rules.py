@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum
+from typing import Final
 
 from dui_kit.errors import Code, Reason, Refusal
 
 from dui_records.days import day_begins, day_is_over
 
+#: FINESS category of an EHPAD (nomenclature TRE_R66).
+EHPAD: Final = "500"
 #: How long the team keeps access after an exit, to finish the record.
 CLOSING_DAYS = 30
 #: How far ahead an entry may be recorded; before that, the accepted request holds the place.

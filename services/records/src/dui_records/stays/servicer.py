@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from dui.records.v1 import stays_pb2 as pb
+from dui_kit import places
 from dui_kit.call import Call
 from dui_kit.identifiers import parse_partial_date
 from sqlalchemy import select, tuple_
@@ -15,7 +16,6 @@ from dui_records.admissions.rules import Decision
 from dui_records.beneficiaries import queries as beneficiaries
 from dui_records.beneficiaries.mapping import identity_of_row
 from dui_records.beneficiaries.rules import died
-from dui_records.days import latest_day
 from dui_records.stays import queries, rules
 from dui_records.stays.mapping import day, stay_of_row, to_proto
 from dui_records.stays.tables import stay
@@ -32,14 +32,17 @@ class StayServicer:
         asked = request.stay
         admission = admissions.of_person(call, asked.admission_id, field="stay.admission_id", lock=True)
         admissions.check_works_at(call, admission.facility_id)
+        facility = places.facility_of(
+            call, admission.facility_id, field="stay.admission_id", unit_id=asked.unit_id, unit_field="stay.unit_id"
+        )
         new = rules.Stay(
-            facility_id=admission.facility_id,
+            facility_id=facility.facility_id,
             modality=rules.StayModality(admission.modality),
             started_on=date.fromisoformat(asked.started_on),
             expected_end_on=day(asked.expected_end_on),
         )
         born = parse_partial_date(person.birth_date).earliest
-        rules.check_entry(new, born=born, died_on=person.died_on, today=latest_day(call.now))
+        rules.check_entry(new, born=born, died_on=person.died_on, today=facility.day(call.now))
         rules.check_overlap(new, queries.lasting(call, new))
         admissions.decide(call, admission, Decision.ENTER)
         row = queries.add(
@@ -86,6 +89,10 @@ class StayServicer:
         call.check_etag(row.stay_id, row.version)
         rules.check_open(stay_of_row(row))
         patched = call.apply_mask(to_proto(call, row), request.stay, request.update_mask, prefix="stay")
+        if patched.unit_id != (row.unit_id or ""):
+            places.facility_of(
+                call, row.facility_id, field="stay_id", unit_id=patched.unit_id, unit_field="stay.unit_id"
+            )
         expected_end_on = day(patched.expected_end_on)
         rules.check_expected_end(replace(stay_of_row(row), expected_end_on=expected_end_on))
         row = queries.write(
@@ -105,7 +112,7 @@ class StayServicer:
         person = beneficiaries.lock(call)
         row = queries.of_person(call, request.stay_id, lock=True)
         admissions.check_works_at(call, row.facility_id)
-        today = latest_day(call.now)
+        today = places.facility_of(call, row.facility_id, field="stay_id").day(call.now)
         reason = rules.ExitReason(request.exit_reason)
         last_day = date.fromisoformat(request.ended_on)
         after = rules.ended(stay_of_row(row), last_day, reason, died_on=person.died_on, today=today)

@@ -1,0 +1,16 @@
+"""The projections of facilities and units."""
+
+from __future__ import annotations
+
+from alembic import op
+from dui_kit.schema import create_place_tables
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """They fill as identity's facts come; a place that is not there yet is asked for."""
+    create_place_tables(op)
