@@ -152,6 +152,17 @@ def test_a_patch_clears_what_it_names_and_does_not_give(world: World) -> None:
     assert not gone.HasField("national_identifier")
 
 
+def test_a_part_of_the_identifier_can_be_corrected_alone(world: World) -> None:
+    person = world.open(national_identifier=INS)
+    other = pb.NationalIdentifier(oid="1.2.250.1.213.1.4.11")
+    paths = ("national_identifier.oid", "reason")
+    changed = update(world, person, *paths, national_identifier=other, reason="mauvais domaine")
+    assert (changed.national_identifier.value, changed.national_identifier.oid) == (INS.value, other.oid)
+    with pytest.raises(CallFailed) as refusal:
+        update(world, world.open(), "national_identifier.oid", national_identifier=other)
+    assert (refusal.value.reason, refusal.value.field) == ("FIELD_REQUIRED", "beneficiary.national_identifier.value")
+
+
 def test_doubt_forbids_validation_until_it_is_lifted(world: World) -> None:
     person = update(world, validate(world, world.open()), doubtful=True)
     assert person.identity_status == PROVISOIRE

@@ -156,7 +156,8 @@ class Validator:
         elif field.enum_type is not None:
             checks.append(_enum(field, field.enum_type))
         elif field.message_type is not None:
-            checks.append(self._message(field, field.message_type, partial=patched, stored=stored))
+            inherited = partial and not field.is_repeated  # an item of a list is always whole
+            checks.append(self._message(field, field.message_type, partial=patched or inherited, stored=stored))
         return checks
 
     def _message(self, field: FieldDescriptor, kind: Descriptor, *, partial: bool, stored: bool) -> Check:
