@@ -55,6 +55,8 @@ SPAN_ATTRIBUTES = {
     *("messaging.destination.name", "messaging.destination.template", "messaging.consumer.group.name"),
 }
 POINT_ATTRIBUTES = {"operation", "code", "kind", "consumer", "reason", "job", "outcome"}
+#: Time zones of facilities: somebody may have the name of their city.
+ZONES = re.compile(r"\bEurope/Paris\b|\bIndian/Reunion\b")
 #: What each source holds that is nobody's: that the search finds it shows that it looks at the right thing.
 HARMLESS = {
     "spans": ENTER,
@@ -369,6 +371,7 @@ def plain(text: str) -> str:
 
 def found_in(text: str, words: Iterable[str], marks: Iterable[str]) -> set[str]:
     """The words (as they are, not inside of others) and marks (in any writing, anywhere) that a text holds."""
+    text = ZONES.sub("", text)
     folded = plain(text)
     return {word for word in words if word in text and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)} | {
         mark for mark in marks if plain(mark) in folded
