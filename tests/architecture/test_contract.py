@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import contract_files
 import pytest
 from dui.options.v1 import options_pb2
 from dui_kit.contract import Perimeter, event_of, rule_of
+from dui_kit.patch import behaviours
 from dui_kit.settings import ServiceSettings
-from google.api import annotations_pb2
+from dui_local.services import SERVICES
+from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
-
-#: The packages of the platform that answer gRPC calls.
-SERVICES = ("identity", "records")
 
 METHODS = [method for service in contract_files.services() for method in service.methods]
 PUBLIC = [method for method in METHODS if method.GetOptions().HasExtension(annotations_pb2.http)]
@@ -53,6 +53,30 @@ def test_nothing_personal_travels_in_an_address(method: MethodDescriptor) -> Non
     in_body = {field.name for field in method.input_type.fields} if http.body == "*" else {http.body}
     in_address = [field for field in method.input_type.fields if field.name not in in_body]
     assert [field.name for field in in_address if _sensitive(field)] == []
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)
+def test_every_id_of_a_request_is_checked_before_it_reaches_a_database(method: MethodDescriptor) -> None:
+    """PostgreSQL answers a text that is no UUID with an error of its own, which would be an internal error to the caller."""
+    assert [field.full_name for field in _given(method.input_type) if _is_id(field) and not _is_uuid(field)] == []
+
+
+def _given(message: Descriptor) -> Iterator[FieldDescriptor]:
+    """What callers may send in a message, below it too."""
+    for field in message.fields:
+        if field_behavior_pb2.OUTPUT_ONLY in behaviours(field):
+            continue
+        yield field
+        if field.message_type is not None and field.message_type.full_name.startswith("dui."):
+            yield from _given(field.message_type)
+
+
+def _is_id(field: FieldDescriptor) -> bool:
+    return field.type == FieldDescriptor.TYPE_STRING and field.name.endswith(("_id", "_ids"))
+
+
+def _is_uuid(field: FieldDescriptor) -> bool:
+    return bool(field.GetOptions().Extensions[options_pb2.format] == options_pb2.FORMAT_UUID)
 
 
 def test_every_service_of_the_contract_is_answered_by_exactly_one_package() -> None:

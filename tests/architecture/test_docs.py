@@ -20,7 +20,7 @@ from dui.options.v1 import options_pb2
 from dui_kit.contract import event_of
 from dui_kit.tables import Base
 from dui_kit.worker import streams
-from dui_local.services import DEFAULT_PORTS
+from dui_local.services import DEFAULT_PORTS, SERVICES
 from google.protobuf.descriptor import EnumValueDescriptor
 from pydantic_settings import BaseSettings
 
@@ -73,7 +73,7 @@ def test_an_event_is_described_with_its_subject_and_its_fields(name: str) -> Non
 
 def test_every_stream_is_described() -> None:
     configured = {
-        config.name for service in ("identity", "records") for config in streams.stream_configs(service, replicas=1)
+        config.name for service in SERVICES for config in streams.stream_configs(service, replicas=1)
     }
     table = _page("events.md").split("## Streams", maxsplit=1)[1].split("## ", maxsplit=1)[0]
     assert _named(table) == configured
@@ -109,7 +109,7 @@ def _settings_of_classes() -> set[str]:
 
 def _settings_in_code() -> set[str]:
     """Names that the code spells out: read from the environment, given to a program, or told in a message."""
-    listed = {name for service in ("identity", "records") for name in _stream_names(service)}
+    listed = {name for service in SERVICES for name in _stream_names(service)}
     # A text that ends in `_` or stands before `{` is a part of a name; families are documented as a whole.
     spelled = re.compile(r"\bDUI_[A-Z][A-Z0-9_]*[A-Z0-9](?![A-Z0-9_{<])")
     found: set[str] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,12 +15,12 @@ import nats
 import psycopg
 from dui.journal.v1 import journal_pb2
 from dui_kit.worker.rebuild import PROJECTIONS
+from dui_kit.worker.streams import event_stream
+from dui_local.services import SERVICES
 from dui_ops.stack import State
 from fault_clients import Write
 from nats.js.errors import NotFoundError
 
-SERVICES = ("identity", "records")
-STREAMS = {"identity": "DUI_IDENTITY", "records": "DUI_RECORDS"}
 #: Which rows a write of each kind makes: service, statement that finds ids by marks.
 ROWS = {
     "note": ("records", "SELECT subject, handover_note_id::text FROM handover_note WHERE subject = ANY(%s)"),
@@ -98,12 +99,11 @@ def check_projections(state: State) -> int:
     """Each service's copy of the other's facts equals the owner's. Returns how many facts were compared."""
     compared = 0
     for owner, tables in PROJECTIONS.items():
-        (other,) = set(SERVICES) - {owner}
-        for table in tables:
+        for table, other in itertools.product(tables, SERVICES.keys() - {owner}):
             statement = f"SELECT to_jsonb({table}) FROM {table} ORDER BY to_jsonb({table})::text"  # noqa: S608 (constants)
             own, copy = query(state, owner, statement), query(state, other, statement)
             differing = [row for row in own if row not in copy][:3], [row for row in copy if row not in own][:3]
-            assert own == copy, f"{table}: of the owner only, of the copy only: {differing}"
+            assert own == copy, f"{table} of {other}: of the owner only, of the copy only: {differing}"
             compared += len(own)
     return compared
 
@@ -127,7 +127,7 @@ def check_events(state: State, since: datetime) -> int:
     for service in SERVICES:
         statement = "SELECT event_id::text FROM outbox WHERE created_at >= %s"
         written = {row[0] for row in query(state, service, statement, since)}
-        sent = asyncio.run(_message_ids(state, STREAMS[service]))
+        sent = asyncio.run(_message_ids(state, event_stream(service)))
         missing = written - sent.keys()
         assert not missing, f"{service}: {len(missing)} events never reached the stream: {sorted(missing)[:3]}"
         twice = {event_id: sent[event_id] for event_id in written if sent[event_id] > 1}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from dui_ops.stack import State, load
+from dui_ops.stack import StackError, State, load
 
 
 def environment(service: str) -> Mapping[str, str]:
     """The settings of a service: those of this process where they are set, else those of the local stack."""
     if os.environ.get("DUI_DATABASE_URL"):
         return os.environ
-    return {**load()["programs"][service]["env"], **_set_here()}
+    state: State = load()
+    if service not in state["services"]:
+        raise StackError(f"there is no service {service!r}: {', '.join(sorted(state['services']))}")
+    return {**state["programs"][service]["env"], **_set_here()}
 
 
 def owner_urls() -> dict[str, str]:

@@ -56,9 +56,10 @@ FROM journal_counter c CROSS JOIN LATERAL (
 WHERE c.last_sequence > c.published_sequence
 ORDER BY c.tenant_id, o.sequence
 """  # noqa: S608 (constants of this module)
+# Not over a gap: an operator may have set the counter back meanwhile, to have entries sent again (recovery.py).
 _ADVANCE = """UPDATE journal_counter c SET published_sequence = u.last
-FROM unnest(%s::uuid[], %s::bigint[]) AS u(tenant_id, last)
-WHERE c.tenant_id = u.tenant_id AND c.published_sequence < u.last"""
+FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS u(tenant_id, first, last)
+WHERE c.tenant_id = u.tenant_id AND c.published_sequence BETWEEN u.first - 1 AND u.last - 1"""
 
 
 class _Row(NamedTuple):
@@ -132,7 +133,11 @@ class JournalRelay:
             if outcome is Outcome.REFUSED:
                 log.error("JetStream refuses a batch of the journal", tenant=batch.tenant_id, last=batch.last)
         if advanced:
-            await self._connection.execute(_ADVANCE, (list(advanced), list(advanced.values())))
+            first: dict[str, int] = {}
+            for row in rows:
+                first.setdefault(row.tenant_id, row.sequence)
+            parameters = (list(advanced), [first[tenant] for tenant in advanced], list(advanced.values()))
+            await self._connection.execute(_ADVANCE, parameters)
         return len(rows), sum(1 for row in rows if row.sequence <= advanced.get(row.tenant_id, 0))
 
     def _batches(self, rows: Iterable[_Row]) -> Iterable[_Batch]:

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 #: Advisory locks are per database, and each service has its own.
-_LEADER_KEY = 0x0D01
+LEADER_KEY = 0x0D01
 #: A standby looks this often whether it may lead.
 STANDBY_SECONDS = 0.5
 
@@ -42,7 +42,7 @@ async def leadership(relay_url: str, name: str) -> AsyncIterator[RelayConnection
     )
     async with connection:
         while True:
-            cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LEADER_KEY,))
+            cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_KEY,))
             row = await cursor.fetchone()
             if row and row[0]:
                 break

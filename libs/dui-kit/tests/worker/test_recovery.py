@@ -1,0 +1,177 @@
+"""After a disaster: what NATS lost goes out again, once for each reader, and no number of the journal is given twice."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from dui.access.v1 import facts_pb2
+from dui.journal.v1 import journal_pb2
+from dui_kit.ids import new_id
+from dui_kit.worker import Consumer, ConsumerCall, Event
+from dui_kit.worker.journal import JournalRelay
+from dui_kit.worker.leadership import leadership
+from dui_kit.worker.metrics import RelayState
+from dui_kit.worker.publishing import Outcome, Publisher
+from dui_kit.worker.recovery import Resent, WorkerLeadsError, go_on, resend
+from dui_kit.worker.streams import ensure_streams
+from dui_kit.worker.testing import FakeService, Nats, running, soon
+from sqlalchemy import text
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+
+
+def perimeter(version: int) -> facts_pb2.PerimeterChanged:
+    return facts_pb2.PerimeterChanged(fact_id=new_id(), version=version, beneficiary_id=new_id())
+
+
+def note(call: ConsumerCall, event: Event) -> None:
+    message: Any = event.message
+    call.session.execute(
+        text("INSERT INTO effect (tenant_id, aggregate_id, version) VALUES (:t, :a, :v)"),
+        {"t": call.tenant_id, "a": message.fact_id, "v": message.version},
+    )
+
+
+NOTES = Consumer("records", "notes", "DUI_RECORDS", ("dui.records.*.perimeter.v1.*",), note)
+
+
+async def numbers(nats_server: Nats, tenant_id: str) -> list[tuple[int, str]]:
+    """Number and entry of everything on the stream of the journal, as identity gets it."""
+    async with nats_server.client() as client:
+        js = client.jetstream()
+        state = (await js.stream_info("DUI_JOURNAL")).state
+        batches = [
+            journal_pb2.JournalBatch.FromString((await js.get_msg("DUI_JOURNAL", place)).data or b"")
+            for place in range(state.first_seq, state.last_seq + 1)
+        ]
+    return [
+        (entry.sequence, entry.entry_id) for batch in batches if batch.tenant_id == tenant_id for entry in batch.entries
+    ]
+
+
+def published(store: Any, tenant_id: str) -> int:
+    rows = store.admin("SELECT published_sequence FROM journal_counter WHERE tenant_id = %s", (tenant_id,))
+    return int(rows[0][0]) if rows else 0
+
+
+def test_what_nats_lost_goes_out_again_and_what_arrived_is_not_applied_twice(store: Any, nats_server: Nats) -> None:
+    tenant = store.tenant()
+    store.write(tenant, perimeter(1))
+    store.journal(tenant, 3)
+
+    async def lose() -> list[tuple[int, str]]:
+        async with running(FakeService("records", store.settings())):
+            await soon(lambda: not store.unpublished() and published(store, tenant) == 3)
+        before = await numbers(nats_server, tenant)
+        async with nats_server.client() as client:
+            for stream in ("DUI_RECORDS", "DUI_JOURNAL"):
+                await client.jetstream().delete_stream(stream)
+        return before
+
+    async def recover() -> None:
+        with psycopg.connect(store.urls.relay_url) as connection:
+            assert resend(connection, LONG_AGO) == Resent(1, 3)
+        async with running(FakeService("records", store.settings(), consumers=[NOTES])):
+            await soon(lambda: len(store.effects(tenant)) == 1 and published(store, tenant) == 3)
+            store.write(tenant, perimeter(2))
+            await soon(lambda: len(store.effects(tenant)) == 2)
+            # Once more, while the worker runs and nothing was lost.
+            with psycopg.connect(store.urls.relay_url) as connection:
+                assert resend(connection, LONG_AGO) == Resent(2, 3)
+            await soon(lambda: not store.unpublished() and published(store, tenant) == 3)
+            store.write(tenant, perimeter(3))
+            await soon(lambda: len(store.effects(tenant)) == 3)
+
+    before = asyncio.run(lose())
+    assert [number for number, _ in before] == [1, 2, 3]
+    asyncio.run(recover())
+    assert [version for _, version in store.effects(tenant)] == [1, 2, 3]
+    again = asyncio.run(numbers(nats_server, tenant))
+    assert set(again) == set(before)
+
+
+def test_only_what_was_written_since_goes_out_again(store: Any, nats_server: Nats) -> None:
+    tenant = store.tenant()
+    store.write(tenant, perimeter(1))
+    store.journal(tenant, 2)
+    store.admin("SELECT pg_sleep(0.01)")
+    [(since,)] = store.admin("SELECT clock_timestamp()")
+    store.write(tenant, perimeter(2), perimeter(3))
+    store.journal(tenant, 1)
+
+    async def publish() -> None:
+        async with running(FakeService("records", store.settings())):
+            await soon(lambda: not store.unpublished() and published(store, tenant) == 3)
+
+    asyncio.run(publish())
+    with psycopg.connect(store.urls.relay_url) as connection:
+        assert resend(connection, since) == Resent(2, 1)
+    assert (store.unpublished(), published(store, tenant)) == (2, 2)
+    with psycopg.connect(store.urls.relay_url) as connection:
+        assert resend(connection, datetime.now(UTC) + timedelta(days=1)) == Resent(0, 0)
+
+
+def test_a_counter_set_back_while_a_batch_is_under_way_is_not_taken_forward_over_it(
+    store: Any, nats_server: Nats
+) -> None:
+    tenant = store.tenant()
+
+    class Meanwhile(Publisher):
+        async def publish(self, messages: Any) -> list[Outcome]:
+            outcomes = await super().publish(messages)
+            if published(store, tenant) == 2:
+                with psycopg.connect(store.urls.relay_url) as connection:
+                    resend(connection, LONG_AGO)
+            return outcomes
+
+    async def scenario() -> None:
+        async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
+            js = client.jetstream()
+            await ensure_streams(js, "records", 1)
+            relay = JournalRelay("records", connection, Meanwhile(client, js), RelayState())
+            for count in (2, 3):
+                store.journal(tenant, count)
+                await relay.number()
+                await relay.publish()
+            assert published(store, tenant) == 0
+            await relay.publish()
+            assert published(store, tenant) == 5
+
+    asyncio.run(scenario())
+    got = [number for number, _ in asyncio.run(numbers(nats_server, tenant))]
+    assert sorted(set(got)) == [1, 2, 3, 4, 5]
+
+
+def test_after_a_restore_numbers_go_on_after_those_that_identity_has(store: Any, nats_server: Nats) -> None:
+    behind, level, new = store.tenant(), store.tenant(), store.tenant()
+
+    async def number(tenants: list[str]) -> None:
+        async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
+            js = client.jetstream()
+            await ensure_streams(js, "records", 1)
+            for tenant in tenants:
+                store.journal(tenant, 2)
+            relay = JournalRelay("records", connection, Publisher(client, js), RelayState())
+            await relay.number()
+            await relay.publish()
+
+    asyncio.run(number([behind, level]))
+    with psycopg.connect(store.urls.relay_url) as connection:
+        assert go_on(connection, {behind: 9, level: 2, new: 4}) == 2
+    asyncio.run(number([behind, level, new]))
+    assert [n for n, _ in asyncio.run(numbers(nats_server, behind))] == [1, 2, 10, 11]
+    assert [n for n, _ in asyncio.run(numbers(nats_server, level))] == [1, 2, 3, 4]
+    assert [n for n, _ in asyncio.run(numbers(nats_server, new))] == [5, 6]
+
+
+def test_numbers_are_not_moved_while_a_worker_gives_them(store: Any) -> None:
+    async def scenario() -> None:
+        async with leadership(store.urls.relay_url, "t"):
+            with psycopg.connect(store.urls.relay_url) as connection, pytest.raises(WorkerLeadsError):
+                go_on(connection, {new_id(): 1})
+
+    asyncio.run(scenario())
