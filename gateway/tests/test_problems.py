@@ -204,6 +204,13 @@ def test_nobody_listening_is_told_as_unavailable(keys: Any, token: Any, caller_o
         (
             "POST",
             NOTES,
+            {"data": b"\x1f\x8b", "content_type": "application/json", "headers": {"Content-Encoding": "gzip"}},
+            415,
+            "CONTENT_ENCODING_UNSUPPORTED",
+        ),
+        (
+            "POST",
+            NOTES,
             {"data": b"{}", "content_type": "application/json; charset=latin1"},
             415,
             "MEDIA_TYPE_UNSUPPORTED",

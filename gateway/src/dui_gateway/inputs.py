@@ -152,7 +152,9 @@ def depth(document: Any) -> int:
 
 
 def check_media_type(request: Request, accepted: frozenset[str]) -> None:
-    """Refuses a body that is not JSON in UTF-8."""
+    """Refuses a body that is not JSON in UTF-8, as it is (a compressed one grows without a bound that was agreed on)."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Refusal(texts.CONTENT_ENCODING_UNSUPPORTED)
     if request.mimetype not in accepted or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
         raise Refusal(texts.MEDIA_TYPE_UNSUPPORTED)
 

@@ -47,6 +47,7 @@ STATUS_BY_REASON: Mapping[str, int] = {
     "IDEMPOTENCY_KEY_REUSED": 422,
     "METHOD_NOT_ALLOWED": 405,
     "BODY_TOO_LARGE": 413,
+    "CONTENT_ENCODING_UNSUPPORTED": 415,
     "MEDIA_TYPE_UNSUPPORTED": 415,
 }
 TITLES: Mapping[int, tuple[str, str]] = {

@@ -195,6 +195,12 @@ MEDIA_TYPE_UNSUPPORTED = Reason(
     fr="Envoyez le corps en JSON (Content-Type: application/json).",
     en="Send the body as JSON (Content-Type: application/json).",
 )
+CONTENT_ENCODING_UNSUPPORTED = Reason(
+    "CONTENT_ENCODING_UNSUPPORTED",
+    Code.INVALID_ARGUMENT,
+    fr="Envoyez le corps sans le compresser (sans Content-Encoding).",
+    en="Send the body uncompressed (without Content-Encoding).",
+)
 SERVICE_UNAVAILABLE = Reason(
     "SERVICE_UNAVAILABLE",
     Code.UNAVAILABLE,
