@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from dui_kit.testing import Harness
+from dui_kit.testing import Database, Harness
 from psycopg import sql
 
 #: Tables that belong to no association, and why.
@@ -31,7 +32,19 @@ def tenant_tables(harness: Harness) -> list[str]:
     ]
 
 
-def defects(harness: Harness) -> list[str]:
+@dataclass
+class Catalogue:
+    """A database without its service: what `defects` asks of it."""
+
+    database: Database
+
+    def admin(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """A statement as the superuser."""
+        with psycopg.connect(self.database.admin_url, autocommit=True) as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()
+
+
+def defects(harness: Harness | Catalogue) -> list[str]:
     """Every way in which the database would let one association reach another; empty when there is none."""
     app = psycopg.conninfo.conninfo_to_dict(harness.database.app_url)["user"]
     found = [

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import dui_kit
+import pytest
 from contract_files import ROOT
+from dui_local.services import SERVICES
 
 #: What the gateway may use of the kit: how callers are known, how refusals are told, how calls are watched. Plain parts
 #: without a database besides.
@@ -62,3 +64,33 @@ def test_every_rule_of_a_service_is_under_the_contract_of_rules() -> None:
     for path in (ROOT / "services").glob("*/src/*/**/rules.py"):
         package = path.relative_to(ROOT / "services").parts[2]
         assert f"{package}.**.rules" in sources
+
+
+#: Contracts that speak of every service; the others are about the gateway, the kit's parts and the libraries.
+OF_SERVICES = ("rules", "rules-reach-rules", "nothing-goes-back-up", "services", "kit", "platform", "keycloak")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("name", OF_SERVICES)
+def test_every_service_stands_in_every_border(name: str, service: str) -> None:
+    """What a contract forbids to one service, or of it, holds for all: a module that others have there has to be listed."""
+    contract, missing = _contract(name), []
+    for key in ("modules", "source_modules", "forbidden_modules"):
+        listed = set(contract.get(key, "").split())
+        for other in SERVICES:
+            for entry in sorted(listed):
+                if entry == f"dui_{other}" or entry.startswith(f"dui_{other}."):
+                    own = entry.replace(f"dui_{other}", f"dui_{service}")
+                    if own not in listed and _exists(own):
+                        missing.append(f"{key}: {own}")
+    assert missing == []
+    assert f"dui_{service}" in contract.get("modules", "") + contract.get("source_modules", "") + contract.get(
+        "forbidden_modules", ""
+    )
+
+
+def _exists(module: str) -> bool:
+    """Whether a module, or one that a pattern `package.**.name` stands for, is there."""
+    package, _, name = module.partition(".**.")
+    source = ROOT / "services" / package.removeprefix("dui_") / "src" / package
+    return any(source.rglob(f"{name}.py")) if name else source.exists()

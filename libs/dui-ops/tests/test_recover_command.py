@@ -13,6 +13,7 @@ from dui_kit.outbox import journal_step
 from dui_kit.statements import run
 from dui_kit.worker.leadership import LEADER_KEY
 from dui_ops.__main__ import main
+from dui_ops.commands import recover
 
 
 @pytest.fixture
@@ -50,8 +51,11 @@ def test_an_instant_without_its_zone_is_refused(database: testing.Database, caps
 
 
 def test_a_restored_database_goes_on_after_what_the_journal_has(
-    database: testing.Database, capsys: pytest.CaptureFixture[str]
+    database: testing.Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its projections are rebuilt then, which asks the other services (tests/integration/test_recovery.py)."""
+    rebuilt: list[str] = []
+    monkeypatch.setattr(recover, "rebuild_projections", rebuilt.append)
     behind, level = new_id(), new_id()
     with psycopg.connect(database.admin_url) as connection:
         for tenant, own, chain in ((behind, 3, 8), (level, 5, 5)):
@@ -63,6 +67,7 @@ def test_a_restored_database_goes_on_after_what_the_journal_has(
         assert "stop it first" in capsys.readouterr().err
     assert main(["recover", "database", "identity"]) == 0
     assert capsys.readouterr().out == "identity: the journals of 1 of 2 associations were behind\n"
+    assert rebuilt == ["identity"]
     with psycopg.connect(database.admin_url) as connection:
         rows = connection.execute("SELECT tenant_id::text, last_sequence, published_sequence FROM journal_counter")
         assert {tenant: (last, sent) for tenant, last, sent in rows} == {behind: (8, 8), level: (5, 5)}

@@ -64,6 +64,10 @@ class Association:
     posts: Sequence[Post]
 
 
+#: Birth name and date of the person whom the README looks for.
+KNOWN = ("Dupré", date(1985, 3, 14))
+
+
 @dataclass(frozen=True, slots=True)
 class Staff:
     """Somebody who works there."""
@@ -204,24 +208,25 @@ class People:
         return Staff(given, self._faker.last_name(), rpps + luhn.calc_check_digit(rpps) if post.with_rpps else None)
 
     def persons(self, facility: Facility, today: date) -> Iterator[Person]:
-        """The persons of a facility."""
-        for _ in range(facility.persons):
-            yield self.person(facility.ages, today)
+        """The persons of a facility; the first of each FAM is the one that the README looks for."""
+        for place in range(facility.persons):
+            yield self.person(facility.ages, today, KNOWN if place == 0 and facility.key == "fam" else None)
 
-    def person(self, ages: tuple[int, int], today: date) -> Person:
-        """One person whose age lies in `ages`."""
+    def person(self, ages: tuple[int, int], today: date, known: tuple[str, date] | None = None) -> Person:
+        """One person whose age lies in `ages`, or whose birth name and date are known."""
         female = self._faker.boolean(55)
         given = self._faker.first_name_female() if female else self._faker.first_name_male()
         second = self._faker.first_name_female() if female else self._faker.first_name_male()
         born = self._faker.date_between_dates(
             date(today.year - ages[1], 1, 1), date(today.year - ages[0], min(today.month, 12), 1)
         )
+        born = known[1] if known else born
         self._serial += 1
         department = self._faker.random_int(1, 95)
         commune = f"{department if department != 20 else 21:02d}{self._faker.random_int(1, 500):03d}"
         body = f"{2 if female else 1}{born:%y%m}{commune}{self._serial:03d}"
         return Person(
-            birth_name=self._faker.last_name(),
+            birth_name=known[0] if known else self._faker.last_name(),
             given_names=(given, second),
             birth_date=born.isoformat(),
             sex="SEX_FEMALE" if female else "SEX_MALE",

@@ -62,7 +62,8 @@ def roles(op: Operations) -> tuple[str, str, str]:
 def protect(op: Operations, table: str, *, app: str, relay: str | None = None) -> None:
     """Forces row-level security on a table that has `tenant_id`, and grants the rights named (`"SELECT, INSERT"`).
 
-    The owner has an explicit policy: FORCE would otherwise make its backfills touch no row and its dumps fail.
+    The owner has an explicit policy: FORCE would otherwise make its backfills touch no row and its dumps empty (they need
+    `pg_dump --enable-row-security`).
     """
     owner, app_role, relay_role = roles(op)
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
@@ -79,7 +80,16 @@ def protect(op: Operations, table: str, *, app: str, relay: str | None = None) -
 
 
 def create_kit_tables(op: Operations) -> None:
-    """The kit's tables as of its first version; a later change of them is a new function here and a new migration."""
+    """Every table of the kit, for the first migration of a new service.
+
+    A later change of them is a new function here, called in a new migration of every service and at the end of this one.
+    """
+    create_kit_tables_1(op)
+    create_kit_tables_2(op)
+
+
+def create_kit_tables_1(op: Operations) -> None:
+    """The kit's tables as of their first version."""
     _, app_role, relay_role = roles(op)
     op.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     op.execute(f"GRANT USAGE ON SCHEMA public TO {app_role}, {relay_role}")
@@ -91,8 +101,8 @@ def create_kit_tables(op: Operations) -> None:
     _create(op, _KIT_TABLES)
 
 
-def create_place_tables(op: Operations) -> None:
-    """The projections of facilities and units, as of their first version."""
+def create_kit_tables_2(op: Operations) -> None:
+    """The projections of facilities and units."""
     _create(op, _PLACE_TABLES)
 
 

@@ -105,7 +105,6 @@ def make_store(postgres_url: str, nats_server: Nats) -> Callable[[str], Store]:
             op = Operations(MigrationContext.configure(connection))
             op.execute("CREATE TABLE alembic_version (version_num varchar(32))")
             schema.create_kit_tables(op)
-            schema.create_place_tables(op)
             op.execute(
                 "CREATE TABLE effect (place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant_id uuid NOT NULL, "
                 "aggregate_id text NOT NULL, version int NOT NULL)"

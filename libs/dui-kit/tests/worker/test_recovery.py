@@ -168,6 +168,34 @@ def test_after_a_restore_numbers_go_on_after_those_that_identity_has(store: Any,
     assert [n for n, _ in asyncio.run(numbers(nats_server, new))] == [5, 6]
 
 
+def test_entries_of_a_service_that_ran_before_it_was_recovered_get_new_numbers(store: Any, nats_server: Nats) -> None:
+    tenant, level = store.tenant(), store.tenant()
+
+    async def number() -> None:
+        async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
+            js = client.jetstream()
+            await ensure_streams(js, "records", 1)
+            relay = JournalRelay("records", connection, Publisher(client, js), RelayState())
+            await relay.number()
+            await relay.publish()
+
+    for each in (tenant, level):
+        store.journal(each, 2)
+    asyncio.run(number())
+    store.admin("SELECT pg_sleep(0.01)")
+    [(opened,)] = store.admin("SELECT clock_timestamp()")
+    for each in (tenant, level):
+        store.journal(each, 3)
+    asyncio.run(number())
+    with psycopg.connect(store.urls.relay_url) as connection:
+        assert go_on(connection, {tenant: 9, level: 5}, ran_since=opened) == 1
+    asyncio.run(number())
+    assert [n for n, _ in asyncio.run(numbers(nats_server, tenant))] == [1, 2, 3, 4, 5, 10, 11, 12]
+    sent = asyncio.run(numbers(nats_server, tenant))
+    assert {entry for number, entry in sent if number >= 10} == {entry for number, entry in sent if 3 <= number <= 5}
+    assert [n for n, _ in asyncio.run(numbers(nats_server, level))] == [1, 2, 3, 4, 5]
+
+
 def test_numbers_are_not_moved_while_a_worker_gives_them(store: Any) -> None:
     async def scenario() -> None:
         async with leadership(store.urls.relay_url, "t"):

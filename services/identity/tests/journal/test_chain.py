@@ -52,9 +52,13 @@ def test_a_batch_after_a_gap_waits_until_the_missing_one_has_come(journal: Any) 
 def test_a_number_that_comes_back_as_another_entry_is_refused(journal: Any) -> None:
     """A service whose database was set back gives its numbers a second time."""
     tenant = new_id()
-    journal.append(journal.batch(tenant, 3))
-    with pytest.raises(Reject, match="SEQUENCE_REUSED"):
-        journal.append(journal.batch(tenant, 2, first=3))
+    kept = journal.batch(tenant, 5)
+    journal.append(kept)
+    for first, count in ((5, 2), (5, 1), (1, 2), (2, 3)):
+        with pytest.raises(Reject, match="SEQUENCE_REUSED"):
+            journal.append(journal.batch(tenant, count, first=first))
+    journal.append(kept)
+    assert journal.verify(tenant).entries == 5
     nameless = journal.batch(tenant, 1)
     nameless.service = ""
     with pytest.raises(Reject, match="WRONG_BATCH"):

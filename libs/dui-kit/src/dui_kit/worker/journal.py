@@ -29,7 +29,7 @@ BATCH_ENTRIES = 250
 BATCH_BYTES = 256 * 1024
 #: Entries read of one tenant at once: the others have their turn.
 TENANT_SHARE = 2_000
-#: Names a batch: the same numbers give the same id, whoever sends them, whenever.
+#: Names a batch: the same numbers of the same entries give the same id, whoever sends them, whenever.
 _NAMESPACE = uuid.UUID("5f7a2c1e-90d4-5be0-9d57-6d1f43c5b6aa")
 
 _NUMBER = f"""
@@ -170,7 +170,10 @@ class JournalRelay:
             entry = message.entries.add()
             entry.MergeFromString(row.payload)
             entry.sequence = row.sequence
-        batch_id = str(uuid.uuid5(_NAMESPACE, f"{self._service}/{tenant_id}/{first}/{last}"))
+        named = (
+            f"{self._service}/{tenant_id}/{first}/{last}/{message.entries[0].entry_id}/{message.entries[-1].entry_id}"
+        )
+        batch_id = str(uuid.uuid5(_NAMESPACE, named))
         headers = {
             "Nats-Msg-Id": batch_id,
             "ce-specversion": "1.0",

@@ -34,6 +34,11 @@ SET last_sequence = excluded.last_sequence, published_sequence = excluded.publis
 WHERE c.last_sequence < excluded.last_sequence"""
 
 
+_RENUMBER = "UPDATE journal_outbox SET sequence = NULL WHERE entry_id >= %s AND tenant_id = ANY(%s::uuid[])"
+_BEHIND = """SELECT tenant_id::text FROM unnest(%s::uuid[], %s::bigint[]) AS u(tenant_id, reached)
+LEFT JOIN journal_counter c USING (tenant_id) WHERE coalesce(c.last_sequence, 0) < reached"""
+
+
 class WorkerLeadsError(RuntimeError):
     """A worker of the service runs, and would give numbers meanwhile."""
 
@@ -58,11 +63,12 @@ def resend(connection: Connection, since: datetime) -> Resent:
     return Resent(events, row[0] if row else 0)
 
 
-def go_on(connection: Connection, reached: Mapping[str, int]) -> int:
+def go_on(connection: Connection, reached: Mapping[str, int], *, ran_since: datetime | None = None) -> int:
     """After the database of a service was restored: its numbers of the journal go on after those that identity has.
 
-    `reached`: association → last number of this service that is in the chain. Returns how many associations were behind.
-    Without it the numbers would be given again, and identity passes over numbers that it has.
+    `reached`: association → last number of this service that is in the chain. `ran_since`: the service wrote entries since
+    then, before this was called; their numbers are taken back, because identity refuses them. Returns how many
+    associations were behind.
 
     Raises:
         WorkerLeadsError: a worker of the service runs.
@@ -70,4 +76,9 @@ def go_on(connection: Connection, reached: Mapping[str, int]) -> int:
     row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (LEADER_KEY,)).fetchone()
     if row is None or not row[0]:
         raise WorkerLeadsError
-    return connection.execute(_GO_ON, (list(reached), list(reached.values()))).rowcount
+    numbers = (list(reached), list(reached.values()))
+    behind = [tenant_id for (tenant_id,) in connection.execute(_BEHIND, numbers)]
+    if ran_since is not None:
+        connection.execute(_RENUMBER, (smallest_id(ran_since), behind))
+    connection.execute(_GO_ON, numbers)
+    return len(behind)

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from dui_kit.schema import create_kit_tables, create_place_tables, protect
+from dui_kit.schema import create_kit_tables, protect
 from sqlalchemy.dialects.postgresql import UUID
 
 revision = "0001"
@@ -11,7 +11,6 @@ down_revision = None
 
 def upgrade() -> None:
     create_kit_tables(op)
-    create_place_tables(op)
     op.create_table(
         "note",
         sa.Column("tenant_id", UUID(as_uuid=False), primary_key=True),

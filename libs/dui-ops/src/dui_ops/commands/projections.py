@@ -36,18 +36,25 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(arguments: argparse.Namespace) -> int:
-    os.environ.update(operator.environment(arguments.service))
+    rebuild_projections(arguments.service, arguments.tenant)
+    return 0
+
+
+def rebuild_projections(service: str, tenant: str | None = None) -> None:
+    """Rebuilds and prints what was done; StackError when the platform does not answer."""
+    os.environ.update(operator.environment(service))
     # The owner that is the service itself leaves its own target empty: it has no projection of its own facts to rebuild.
     settings = ServiceSettings()
     try:
-        done = asyncio.run(_rebuild(arguments.service, settings, arguments.tenant))
+        done = asyncio.run(_rebuild(service, settings, tenant))
     except grpc.RpcError as error:
         raise StackError(f"an owner does not answer: {getattr(error, 'details', lambda: '')()}") from None
-    except (OSError, nats.errors.Error, httpx.HTTPError) as error:
+    except psycopg.errors.UndefinedTable:
+        raise StackError(f"the database of {service} lacks a table: run its migrations first") from None
+    except (OSError, nats.errors.Error, httpx.HTTPError, psycopg.OperationalError) as error:
         raise StackError(f"the platform does not answer ({type(error).__name__})") from None
     for tenant_id, each in done:
         sys.stdout.write(f"{tenant_id}  {each.owner}: {each.snapshot} facts, {each.tail} of the tail\n")
-    return 0
 
 
 async def _rebuild(service: str, settings: ServiceSettings, wanted: str | None) -> list[tuple[str, Rebuilt]]:

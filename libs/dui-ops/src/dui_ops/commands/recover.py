@@ -10,6 +10,7 @@ import psycopg
 from dui_kit.worker.recovery import WorkerLeadsError, go_on, resend
 
 from dui_ops import operator
+from dui_ops.commands.projections import rebuild_projections
 from dui_ops.stack import StackError
 
 _REACHED = "SELECT tenant_id::text, last_sequence FROM journal_source WHERE service = %s"
@@ -25,9 +26,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     streams.set_defaults(run=_streams)
     database = actions.add_parser(
-        "database", help="a database was restored: its journal goes on after what identity has"
+        "database",
+        help="a database was restored: its journal goes on after what identity has, its projections are rebuilt",
     )
-    database.add_argument("service", help="whose database; its worker must not run")
+    database.add_argument("service", help="whose database; neither its servers nor its worker may run")
+    database.add_argument(
+        "--ran-since",
+        type=_instant,
+        metavar="INSTANT",
+        help="it ran since it was restored: what it has written of the journal since then gets new numbers",
+    )
     database.set_defaults(run=_database)
 
 
@@ -48,7 +56,7 @@ def _streams(arguments: argparse.Namespace) -> int:
 def _database(arguments: argparse.Namespace) -> int:
     try:
         with psycopg.connect(operator.owner_urls()["identity"]) as identity:
-            reached = dict(identity.execute(_REACHED, (arguments.service,)).fetchall())
+            reached: dict[str, int] = dict(identity.execute(_REACHED, (arguments.service,)).fetchall())
     except KeyError:
         raise StackError(
             "DUI_IDENTITY_DATABASE_OWNER_URL is not set: identity tells where the journal stands"
@@ -57,10 +65,12 @@ def _database(arguments: argparse.Namespace) -> int:
         raise StackError(f"the database of identity does not answer ({type(error).__name__})") from None
     try:
         with _relay(arguments.service) as connection:
-            behind = go_on(connection, reached)
+            behind = go_on(connection, reached, ran_since=arguments.ran_since)
     except WorkerLeadsError:
         raise StackError(f"a worker of {arguments.service} runs: stop it first") from None
     sys.stdout.write(f"{arguments.service}: the journals of {behind} of {len(reached)} associations were behind\n")
+    # What it knew of others is as old as the backup: somebody who was suspended since would get in again.
+    rebuild_projections(arguments.service)
     return 0
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import psycopg
 from dui.journal.v1 import journal_pb2
 from dui_kit.database import raw
-from dui_kit.times import micros
+from dui_kit.times import from_timestamp, micros
 from dui_kit.worker import Consumer, ConsumerCall, Event, Hold, Reject
 from dui_kit.worker.streams import JOURNAL_STREAM
 
@@ -17,7 +18,12 @@ from dui_identity.journal.rules import genesis, link
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_LOCK = """SELECT h.chain_index, h.hash, h.appended_at, s.last_sequence, s.last_entry_id::text
+#: The clocks of two services never differ by more.
+CLOCKS_APART = timedelta(hours=1)
+
+_KNOWN = """SELECT sequence, content FROM journal_entry
+WHERE tenant_id = %s AND appended_at >= %s AND service = %s AND sequence = ANY(%s)"""
+_LOCK = """SELECT h.chain_index, h.hash, h.appended_at, s.last_sequence
 FROM journal_head h LEFT JOIN journal_source s ON s.tenant_id = h.tenant_id AND s.service = %s
 WHERE h.tenant_id = %s FOR UPDATE OF h"""
 _FIRST = """INSERT INTO journal_head (tenant_id, chain_index, hash, appended_at) VALUES (%s, 0, %s, %s)
@@ -41,23 +47,25 @@ _ready_lock = threading.Lock()
 def append(call: ConsumerCall, event: Event) -> None:
     """Appends a batch, in the order of its numbers, under the lock of the association's head.
 
-    Numbers that are there already are passed over. A gap before the batch raises `Hold`: it waits, and nothing is ever
-    skipped. A number that comes back as another entry raises `Reject` (a service whose database was set back).
+    Entries that are there already are passed over. A gap before the batch raises `Hold`: it waits, and nothing is ever
+    skipped. A number that comes back with another entry raises `Reject` (a service whose database was set back).
     """
     batch = cast("journal_pb2.JournalBatch", event.message)
     if batch.tenant_id != call.tenant_id or not batch.service:
         raise Reject("WRONG_BATCH")
     connection = raw(call.session)
-    chain_index, head, head_at, last, last_entry_id = _lock(connection, call.tenant_id, batch.service, call.now)
+    chain_index, head, head_at, last = _lock(connection, call.tenant_id, batch.service, call.now)
     entries: list[journal_pb2.JournalEntry] = []
+    again: list[journal_pb2.JournalEntry] = []
     for entry in batch.entries:
         if entry.sequence <= last:
-            if entry.sequence == last and entry.entry_id != last_entry_id:
-                raise Reject("SEQUENCE_REUSED")
+            again.append(entry)
         elif entry.sequence == last + len(entries) + 1:
             entries.append(entry)
         else:
             raise Hold
+    if again and not _are_there(connection, call.tenant_id, batch.service, again):
+        raise Reject("SEQUENCE_REUSED")
     if entries:
         # The order of time must be the order of the chain, also when a clock was set back.
         at = max(call.now, head_at)
@@ -65,9 +73,7 @@ def append(call: ConsumerCall, event: Event) -> None:
         _insert(connection, call.tenant_id, batch.service, entries, at, chain_index, head, last)
 
 
-def _lock(
-    connection: Connection, tenant_id: str, service: str, now: datetime
-) -> tuple[int, bytes, datetime, int, str | None]:
+def _lock(connection: Connection, tenant_id: str, service: str, now: datetime) -> tuple[int, bytes, datetime, int]:
     row = connection.execute(_LOCK, (service, tenant_id)).fetchone()
     if row is None:
         connection.execute(_FIRST, (tenant_id, genesis(tenant_id), now))
@@ -75,8 +81,17 @@ def _lock(
     if row is None:
         message = "the head of the journal is not visible"
         raise LookupError(message)
-    chain_index, head, head_at, last, last_entry_id = row
-    return chain_index, head, head_at, last or 0, last_entry_id
+    chain_index, head, head_at, last = row
+    return chain_index, head, head_at, last or 0
+
+
+def _are_there(connection: Connection, tenant_id: str, service: str, again: Sequence[journal_pb2.JournalEntry]) -> bool:
+    """Whether the chain has these very entries under their numbers. They were appended after they had occurred: that bounds
+    what is read, on a redelivery only."""
+    begun = min(from_timestamp(entry.occurred_at) for entry in again) - CLOCKS_APART
+    numbers = [entry.sequence for entry in again]
+    known: dict[int, bytes] = dict(connection.execute(_KNOWN, (tenant_id, begun, service, numbers)).fetchall())
+    return all(known.get(entry.sequence) == entry.SerializeToString(deterministic=True) for entry in again)
 
 
 def _insert(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from dui_kit.schema import create_kit_tables, protect, roles
+from dui_kit.schema import create_kit_tables_1, protect, roles
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from dui_identity.journal.schema import create_journal_tables
@@ -40,7 +40,7 @@ def upgrade() -> None:
     """Creates everything."""
     # Trusted: the owner of a database may add it (assignments that do not overlap).
     op.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
-    create_kit_tables(op)
+    create_kit_tables_1(op)
     _organisation()
     _staff()
     _policy()

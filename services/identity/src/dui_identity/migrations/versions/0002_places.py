@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
-from dui_kit.schema import create_place_tables
+from dui_kit.schema import create_kit_tables_2
 
 revision = "0002"
 down_revision = "0001"
@@ -13,7 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Other services ask for a place that they do not know yet: nothing has to be announced again."""
-    create_place_tables(op)
+    create_kit_tables_2(op)
     op.execute(
         "INSERT INTO access_facility (tenant_id, facility_id, category_code, time_zone, version)"
         " SELECT tenant_id, facility_id, category_code, time_zone, version FROM facility"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
-from dui_kit.schema import create_kit_tables, protect
+from dui_kit.schema import create_kit_tables_1, protect
 
 revision = "0001"
 down_revision = None
@@ -276,7 +276,7 @@ _RIGHTS = {
 
 def upgrade() -> None:
     """Creates everything."""
-    create_kit_tables(op)
+    create_kit_tables_1(op)
     # A trusted extension: the owner of the database may create it.
     op.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
     op.execute(_BENEFICIARY)

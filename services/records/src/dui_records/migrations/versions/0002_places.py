@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
-from dui_kit.schema import create_place_tables
+from dui_kit.schema import create_kit_tables_2
 
 revision = "0002"
 down_revision = "0001"
@@ -13,4 +13,4 @@ depends_on = None
 
 def upgrade() -> None:
     """They fill as identity's facts come; a place that is not there yet is asked for."""
-    create_place_tables(op)
+    create_kit_tables_2(op)
