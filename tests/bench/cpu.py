@@ -11,6 +11,7 @@ from typing import Any
 import nats
 import psutil
 import psycopg
+from dui_kit.worker.streams import backlogs
 
 #: The groups that a request passes through; the others follow it.
 REQUEST_GROUPS = ("gateway", "services", "postgres_request")
@@ -92,12 +93,7 @@ SELECT (SELECT count(*) FROM outbox WHERE published_at IS NULL)
 async def _consumer_lag(state: dict[str, Any]) -> int:
     client = await nats.connect(state["nats"]["admin_url"])
     try:
-        stream_context = client.jetstream()
-        lag = 0
-        for stream in await stream_context.streams_info():
-            for consumer in await stream_context.consumers_info(stream.config.name or ""):
-                lag += (consumer.num_pending or 0) + (consumer.num_ack_pending or 0)
-        return lag
+        return sum(each.pending + each.unsettled for each in await backlogs(client.jetstream()))
     finally:
         await client.close()
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-import httpx
 import nats
+import nats.errors
 import psycopg
 from dui.journal.v1 import journal_pb2
 from dui_kit.worker.rebuild import PROJECTIONS
-from dui_kit.worker.streams import event_stream
+from dui_kit.worker.streams import Backlog, backlogs, event_stream
 from dui_local.services import SERVICES
 from dui_ops.stack import State
 from fault_clients import Write
@@ -69,14 +69,18 @@ def under_way(state: State) -> dict[str, int]:
                 )
             )
             left[f"{service} chain"] = sum(last - present.get(tenant, 0) for tenant, last in given)
-        found = httpx.get(f"{state['urls']['nats_monitor']}/jsz?accounts=1&streams=1&consumers=1", timeout=5).json()
-        for account in found["account_details"]:
-            for stream in account.get("stream_detail") or []:
-                for consumer in stream.get("consumer_detail") or []:
-                    left[consumer["name"]] = consumer["num_pending"] + consumer["num_ack_pending"]
-    except (psycopg.Error, httpx.HTTPError) as error:
+        left |= {each.consumer: each.pending + each.unsettled for each in asyncio.run(_backlogs(state))}
+    except (psycopg.Error, nats.errors.Error, OSError) as error:
         return {type(error).__name__: 1}
     return {name: number for name, number in left.items() if number}
+
+
+async def _backlogs(state: State) -> list[Backlog]:
+    client = await nats.connect(state["nats"]["admin_url"], connect_timeout=3, max_reconnect_attempts=1)
+    try:
+        return await backlogs(client.jetstream())
+    finally:
+        await client.close()
 
 
 def check_rows(state: State, writes: Iterable[Write]) -> None:

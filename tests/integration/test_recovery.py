@@ -74,6 +74,7 @@ def test_a_restored_service_knows_who_was_shut_out_and_its_journal_goes_on(state
     for _ in range(LOST):
         assert read(state, token).status_code == 200
     dui("audit", "verify", "--tenant", SLUG)
+    given_up = dui("dead-letters", "list")  # of other tests
     supervisor = Supervisor(state)
     for name in PROGRAMS:
         supervisor.stop(name)
@@ -106,4 +107,4 @@ def test_a_restored_service_knows_who_was_shut_out_and_its_journal_goes_on(state
     assert "0 with defects" in dui("audit", "verify", "--tenant", SLUG)
     [(after,)] = admin(state, "identity", "SELECT chain_index FROM journal_head WHERE tenant_id = %s", tenant)
     assert after == before + LOST - 1
-    assert dui("dead-letters", "list").startswith("0 ")
+    assert dui("dead-letters", "list") == given_up

@@ -179,6 +179,11 @@ _PROJECTIONS: dict[str, _Projection] = {
     ),
 }
 
+#: The owners of access facts, and what each of them tells.
+FACTS_OF = {
+    "identity": ("tenant", "account", "assignment", "policy", "break_glass", "facility", "unit", "heartbeat"),
+    "records": ("person", "perimeter", "heartbeat"),
+}
 #: Full names of the facts that `apply_fact` knows.
 FACT_TYPES = frozenset(_PROJECTIONS)
 

@@ -6,11 +6,37 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
 from dui_kit import migrate, telemetry
+from dui_kit.facts import FACTS_OF
 from dui_kit.server import serve
 from dui_kit.service import Service
+
+#: What each command cannot do without: fields of ServiceSettings.
+_SERVING = ("database_url", "oidc_issuer", "oidc_client_id", "oidc_client_secret", "cursor_key")
+_NEEDED = {
+    "serve": _SERVING,
+    "worker": ("database_url", "database_relay_url"),
+    "migrate": ("database_owner_url",),
+    "check": (*_SERVING, "database_relay_url"),
+}
+
+
+def missing_settings(service: Service, command: str) -> list[str]:
+    """Names of the settings that a command needs and that are not set, `DUI_…`."""
+    needed = list(_NEEDED[command])
+    if command in {"serve", "check"}:
+        # Owners of facts are asked before a refusal: without their address, a new admission would be refused for a moment.
+        needed += [f"{owner}_target" for owner in FACTS_OF if owner != service.name]
+    settings = service.settings
+    values = {name: getattr(settings, name) for name in needed}
+    return [
+        f"DUI_{name.upper()}"
+        for name, value in values.items()
+        if not (value.get_secret_value() if isinstance(value, SecretStr) else value)
+    ]
 
 
 def check(service: Service) -> int:
@@ -34,6 +60,10 @@ def main(name: str, build: Callable[[], Service]) -> None:
     parser.add_argument("command", choices=("serve", "worker", "migrate", "check"))
     chosen = parser.parse_args().command
     service = build()
+    if missing := missing_settings(service, chosen):
+        telemetry.setup(name, service.settings.log_level)
+        telemetry.log.error("settings are missing", command=chosen, settings=", ".join(missing))
+        sys.exit(2)
     match chosen:
         case "serve":
             serve(service)

@@ -50,7 +50,7 @@ def toolbox(service: Service, engine: Engine) -> Toolbox:
         validator=Validator(),
         page_tokens=PageTokens(settings.cursor_key.get_secret_value()),
         refresher=Refresher(settings, engine) if asks else None,
-        owns_rights=not settings.identity_target,
+        owns_rights=service.owns_rights,
         constraints=service.constraints,
     )
 

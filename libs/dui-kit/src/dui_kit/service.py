@@ -34,6 +34,8 @@ class Service:
     jobs: Sequence[Job] = ()
     #: The service owns access facts: it sends heartbeats.
     heartbeat: bool = False
+    #: The rights are its own: its projections of them are never old.
+    owns_rights: bool = False
 
     def methods(self) -> dict[str, Method]:
         """Every RPC by its full name, `package.Service/Method`; ValueError for one without a rule or without an answer."""

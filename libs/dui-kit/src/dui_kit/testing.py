@@ -149,7 +149,7 @@ class Harness:
             validator=Validator(),
             page_tokens=PageTokens("11" * 32),
             refresher=refresher,
-            owns_rights=service.name == "identity",
+            owns_rights=service.owns_rights,
             constraints=service.constraints,
         )
         self._guard = Guard(self.toolbox)

@@ -78,6 +78,7 @@ def build(settings: IdentitySettings | None = None) -> Service:
             heads_job(settings.audit_signing_key_file, settings.audit_heads_dir, settings.audit_export_seconds),
         ],
         heartbeat=True,
+        owns_rights=True,
     )
 
 

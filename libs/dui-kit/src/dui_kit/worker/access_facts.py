@@ -6,14 +6,9 @@ from collections.abc import Sequence
 
 from dui_kit import facts
 from dui_kit.database import raw
+from dui_kit.facts import FACTS_OF
 from dui_kit.worker.contract import Consumer, ConsumerCall, Event
 from dui_kit.worker.streams import event_stream
-
-#: The owners of access facts, and what each of them tells.
-FACTS_OF = {
-    "identity": ("tenant", "account", "assignment", "policy", "break_glass", "facility", "unit", "heartbeat"),
-    "records": ("person", "perimeter", "heartbeat"),
-}
 
 
 def fact_subjects(owner: str) -> tuple[str, ...]:

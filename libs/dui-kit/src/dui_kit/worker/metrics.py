@@ -21,6 +21,10 @@ _consumer_lag = _METER.create_histogram(
 )
 
 
+#: Consumer → events not delivered yet, and delivered but not settled, as JetStream said last.
+_waiting: dict[str, tuple[int, int]] = {}
+
+
 @dataclass(slots=True)
 class RelayState:
     """What the relay saw last; read by the metrics and by the health check from other threads."""
@@ -70,6 +74,14 @@ def observe(state: RelayState, consumers: Iterable[str]) -> None:
     def leading(_: CallbackOptions) -> Iterable[Observation]:
         yield Observation(int(state.leading))
 
+    def waiting(_: CallbackOptions) -> Iterable[Observation]:
+        for consumer, (pending, unsettled) in list(_waiting.items()):
+            yield Observation(pending, {"consumer": consumer, "kind": "pending"})
+            yield Observation(unsettled, {"consumer": consumer, "kind": "unsettled"})
+
+    _METER.create_observable_gauge(
+        "dui.consumer.waiting", [waiting], description="Events that wait, by consumer and kind"
+    )
     _METER.create_observable_gauge("dui.outbox.lag", [lag], unit="s", description="Age of the oldest unpublished row")
     _METER.create_observable_gauge("dui.outbox.depth", [depth], description="Rows to publish")
     _METER.create_observable_gauge("dui.outbox.parked", [parked], description="Aggregates whose event is refused")
@@ -81,6 +93,16 @@ def applied(consumer: str, count: int, lag_seconds: float | None) -> None:
     _consumed.add(count, {"consumer": consumer})
     if lag_seconds is not None:
         _consumer_lag.record(max(0.0, lag_seconds), {"consumer": consumer})
+
+
+def waits(consumer: str, pending: int, unsettled: int) -> None:
+    """Keeps what waits for a consumer."""
+    _waiting[consumer] = (pending, unsettled)
+
+
+def waits_no_more() -> None:
+    """This worker does not lead any more: another one tells."""
+    _waiting.clear()
 
 
 def failed(consumer: str, reason: str) -> None:

@@ -8,17 +8,20 @@ import signal
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import nats.errors
 import psycopg
 from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 from sqlalchemy import Engine
 
 from dui_kit import telemetry
 from dui_kit.database import make_engine
 from dui_kit.telemetry import log
-from dui_kit.worker import jobs, streams
+from dui_kit.worker import jobs, metrics, streams
 from dui_kit.worker.access_facts import access_consumers
 from dui_kit.worker.applying import Applier
 from dui_kit.worker.connection import connect
@@ -31,6 +34,7 @@ from dui_kit.worker.leadership import RelayConnection, leadership
 from dui_kit.worker.maintenance import KIT_JOBS, Heartbeats, purge_forever
 from dui_kit.worker.metrics import RelayState, observe
 from dui_kit.worker.publishing import Publisher
+from dui_kit.worker.streams import Backlog
 
 #: Threads for handlers: they mostly wait for PostgreSQL.
 HANDLER_THREADS = 4
@@ -38,6 +42,8 @@ HANDLER_THREADS = 4
 JOB_THREADS = 2
 #: A leader that fails tries again after this; a standby takes over sooner.
 RETRY_SECONDS = 1.0
+#: Between two questions to JetStream about what waits.
+WATCH_SECONDS = 15.0
 #: Seconds that the batch under way gets at the end.
 DRAIN_SECONDS = 10.0
 #: A leader that has not looked at its outbox for so long is not healthy.
@@ -145,7 +151,7 @@ class Worker:
                 ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="job") as job_threads,
             ):
                 context = self._context(engine)
-                background = self._background(connection, publisher, context, job_threads)
+                background = [*self._background(connection, publisher, context, job_threads), self._watch(js)]
                 consumers = [
                     ConsumerLoop(consumer, Applier(self._service.name, consumer, engine), js, publisher, handlers).run(
                         lambda: self._stopping
@@ -175,6 +181,18 @@ class Worker:
         if self._service.heartbeat:
             parts.append(Heartbeats(name, connection, relay, publisher).run())
         return parts
+
+    async def _watch(self, js: JetStreamContext) -> None:
+        """Asks JetStream now and then what waits for each consumer: one that is stuck applies nothing, and tells nothing."""
+        try:
+            while True:
+                for consumer in self._consumers:
+                    with suppress(nats.errors.Error, NotFoundError):
+                        found = Backlog.of(await js.consumer_info(consumer.stream, consumer.durable))
+                        metrics.waits(found.consumer, found.pending, found.unsettled)
+                await asyncio.sleep(WATCH_SECONDS)
+        finally:
+            metrics.waits_no_more()
 
     def _context(self, engine: Engine) -> WorkerContext:
         url = self._settings.database_relay_url.get_secret_value()

@@ -21,8 +21,7 @@ from sqlalchemy import Engine, text
 from dui_kit.clients import Client
 from dui_kit.credentials import ServiceToken
 from dui_kit.database import raw, tenant_session
-from dui_kit.facts import apply_facts, unwrap
-from dui_kit.worker.access_facts import FACTS_OF
+from dui_kit.facts import FACTS_OF, apply_facts, unwrap
 from dui_kit.worker.contract import Reject
 from dui_kit.worker.delivery import read
 from dui_kit.worker.streams import event_stream

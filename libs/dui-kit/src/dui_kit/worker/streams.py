@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NotFoundError
@@ -98,6 +99,34 @@ def consumer_config(consumer: Consumer) -> api.ConsumerConfig:
         # Above two batches, so that events that wait for another delivery do not stop the flow of the rest.
         max_ack_pending=max(1_000, consumer.batch * 5),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for one consumer."""
+
+    stream: str
+    consumer: str
+    #: Not delivered yet.
+    pending: int
+    #: Delivered, and not settled yet: at work, or waiting for its next delivery.
+    unsettled: int
+
+    @classmethod
+    def of(cls, info: api.ConsumerInfo) -> Backlog:
+        """What JetStream says of a consumer."""
+        return cls(info.stream_name, info.name, info.num_pending or 0, info.num_ack_pending or 0)
+
+
+async def backlogs(js: JetStreamContext) -> list[Backlog]:
+    """What waits for every consumer of the platform, by stream and name."""
+    found = [
+        Backlog.of(info)
+        for stream in await js.streams_info()
+        if (stream.config.name or "").startswith("DUI_")
+        for info in await js.consumers_info(stream.config.name or "")
+    ]
+    return sorted(found, key=lambda each: (each.stream, each.consumer))
 
 
 async def bind(

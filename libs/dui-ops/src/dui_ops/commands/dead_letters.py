@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
-import nats
-import nats.errors
 from dui_kit.worker.dead_letters import DeadLetter, letters, replay
 from nats.js import JetStreamContext
 
-from dui_ops import operator
+from dui_ops.jetstream import ask
 from dui_ops.stack import StackError
-
-T = TypeVar("T")
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +28,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    found = [each for each in _run(_all) if arguments.consumer in {None, each.consumer}]
+    found = [each for each in ask(_all) if arguments.consumer in {None, each.consumer}]
     if arguments.json:
         sys.stdout.write(json.dumps([_as_dict(each) for each in found], indent=2) + "\n")
         return 0
@@ -60,7 +53,7 @@ def run_replay(arguments: argparse.Namespace) -> int:
                 sent.append(each.number)
         return sent
 
-    sent = _run(send)
+    sent = ask(send)
     sys.stdout.write(f"{len(sent)} sent again\n")
     if missing := wanted - set(sent):
         raise StackError(f"no dead letter has the number {', '.join(map(str, sorted(missing)))}")
@@ -69,24 +62,6 @@ def run_replay(arguments: argparse.Namespace) -> int:
 
 async def _all(js: JetStreamContext) -> list[DeadLetter]:
     return [each async for each in letters(js)]
-
-
-def _run(action: Callable[[JetStreamContext], Awaitable[T]]) -> T:
-    async def connected() -> T:
-        client = await nats.connect(operator.nats_url(), connect_timeout=3, max_reconnect_attempts=1, error_cb=_quiet)
-        try:
-            return await action(client.jetstream())
-        finally:
-            await client.close()
-
-    try:
-        return asyncio.run(connected())
-    except (OSError, nats.errors.Error) as error:
-        raise StackError(f"NATS does not answer ({type(error).__name__}): is the platform up?") from None
-
-
-async def _quiet(_: Exception) -> None:
-    """The error is raised as well; nats-py would print it a second time."""
 
 
 def _as_dict(letter: DeadLetter) -> dict[str, object]:

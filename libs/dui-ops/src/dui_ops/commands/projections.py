@@ -18,8 +18,8 @@ import psycopg
 from dui_kit.clients import Client
 from dui_kit.credentials import ServiceToken
 from dui_kit.database import make_engine
+from dui_kit.facts import FACTS_OF
 from dui_kit.settings import ServiceSettings
-from dui_kit.worker.access_facts import FACTS_OF
 from dui_kit.worker.rebuild import Rebuilt, all_tenants, identity_snapshot, rebuild, records_snapshot
 
 from dui_ops import operator

@@ -1,0 +1,48 @@
+"""A program that lacks a setting says which ones, all of them, before it does anything."""
+
+from __future__ import annotations
+
+import pytest
+from dui_kit.main import main, missing_settings
+from dui_kit.service import Service
+from dui_kit.settings import ServiceSettings
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ServiceSettings.model_fields:
+        monkeypatch.delenv(f"DUI_{name.upper()}", raising=False)
+
+
+def service(name: str, **settings: str) -> Service:
+    return Service(name, ServiceSettings(**settings), (), f"dui_{name}.migrations")  # type: ignore[arg-type]
+
+
+def test_every_missing_setting_is_named() -> None:
+    serving = {"DUI_DATABASE_URL", "DUI_OIDC_ISSUER", "DUI_OIDC_CLIENT_ID", "DUI_OIDC_CLIENT_SECRET", "DUI_CURSOR_KEY"}
+    owners = {"DUI_IDENTITY_TARGET", "DUI_RECORDS_TARGET"}
+    assert set(missing_settings(service("planning"), "serve")) == serving | owners
+    assert set(missing_settings(service("planning"), "check")) == serving | owners | {"DUI_DATABASE_RELAY_URL"}
+    assert set(missing_settings(service("planning"), "worker")) == {"DUI_DATABASE_URL", "DUI_DATABASE_RELAY_URL"}
+    assert missing_settings(service("planning"), "migrate") == ["DUI_DATABASE_OWNER_URL"]
+
+
+def test_a_service_does_not_need_its_own_address() -> None:
+    assert "DUI_IDENTITY_TARGET" not in missing_settings(service("identity"), "serve")
+    assert "DUI_RECORDS_TARGET" in missing_settings(service("identity"), "serve")
+
+
+def test_what_is_set_is_not_missing() -> None:
+    found = service("planning", database_url="postgresql://", database_relay_url="postgresql://")
+    assert missing_settings(found, "worker") == []
+
+
+def test_the_program_ends_and_says_so(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["dui_planning", "serve"])
+    with pytest.raises(SystemExit) as ended:
+        main("planning", lambda: service("planning", database_url="postgresql://"))
+    assert ended.value.code == 2
+    said = capfd.readouterr().out
+    assert "settings are missing" in said
+    assert "DUI_OIDC_ISSUER" in said
+    assert "DUI_DATABASE_URL" not in said
