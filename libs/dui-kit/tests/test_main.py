@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
-from dui_kit.main import main, missing_settings
+from dui_kit.main import missing_settings
 from dui_kit.service import Service
 from dui_kit.settings import ServiceSettings
 
@@ -37,12 +41,23 @@ def test_what_is_set_is_not_missing() -> None:
     assert missing_settings(found, "worker") == []
 
 
-def test_the_program_ends_and_says_so(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.argv", ["dui_planning", "serve"])
-    with pytest.raises(SystemExit) as ended:
-        main("planning", lambda: service("planning", database_url="postgresql://"))
-    assert ended.value.code == 2
-    said = capfd.readouterr().out
-    assert "settings are missing" in said
-    assert "DUI_OIDC_ISSUER" in said
-    assert "DUI_DATABASE_URL" not in said
+#: In a process of its own, as the program that sets its own logs up.
+PROGRAM = """
+from dui_kit.main import main
+from dui_kit.service import Service
+from dui_kit.settings import ServiceSettings
+settings = ServiceSettings(database_url="postgresql://")
+main("planning", lambda: Service("planning", settings, (), "dui_planning.migrations"))
+"""
+
+
+def test_the_program_ends_and_says_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "serve"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    [line] = done.stdout.splitlines()
+    said = json.loads(line)
+    assert said["message"] == "settings are missing"
+    assert "DUI_OIDC_ISSUER" in said["settings"]
+    assert "DUI_DATABASE_URL" not in said["settings"]

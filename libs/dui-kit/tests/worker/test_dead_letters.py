@@ -108,6 +108,57 @@ def test_later_events_of_an_aggregate_wait_behind_one_that_fails_for_a_time(
     assert store.effects(tenant) == [(shaky, version) for version in range(1, 6)]
 
 
+def test_those_that_waited_keep_their_order_however_the_server_sends_them_again(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = consuming._Trouble.wait
+    # The later an event, the sooner it comes again.
+    monkeypatch.setattr(
+        consuming._Trouble, "wait", lambda trouble, sequence: wait(trouble, sequence) + 1 / (1 + sequence % 7)
+    )
+    monkeypatch.setattr(consuming, "MAX_FAILURES", 100)
+    tenant, shaky, other = store.tenant(), new_id(), new_id()
+    handler = Handler()
+    handler.poison[shaky] = RuntimeError()
+    store.write(tenant, *(perimeter(shaky, version) for version in range(1, 31)))
+
+    async def scenario() -> None:
+        async with running(FakeService("records", store.settings(), consumers=[consumer(handler)])):
+            await soon(lambda: handler.tries.count((shaky, 1)) >= 3)
+            store.write(tenant, perimeter(other, 1), *(perimeter(shaky, version) for version in range(31, 41)))
+            await soon(lambda: (other, 1) in store.effects(tenant))
+            handler.poison.clear()
+            await soon(lambda: len(store.effects(tenant)) >= 41)
+
+    asyncio.run(scenario())
+    assert store.effects(tenant) == [(other, 1), *((shaky, version) for version in range(1, 41))]
+
+
+def test_nothing_waits_for_an_event_that_is_gone_from_the_stream(
+    store: Any, nats_server: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "MAX_FAILURES", 100)
+    monkeypatch.setattr(consuming, "GONE_SECONDS", 0.5)
+    tenant, shaky = store.tenant(), new_id()
+    handler = Handler()
+    handler.poison[shaky] = RuntimeError()
+    store.write(tenant, *(perimeter(shaky, version) for version in (1, 2, 3)))
+
+    async def scenario() -> None:
+        async with running(FakeService("records", store.settings(), consumers=[consumer(handler)])):
+            await soon(lambda: handler.tries.count((shaky, 1)) >= 2)
+            async with nats_server.client() as client:
+                js = client.jetstream()
+                held = await js.get_msg(
+                    "DUI_RECORDS", subject=f"dui.records.{tenant}.perimeter.v1.changed", seq=1, next=True
+                )
+                await js.delete_msg("DUI_RECORDS", held.seq)
+            await soon(lambda: len(store.effects(tenant)) >= 2)
+
+    asyncio.run(scenario())
+    assert store.effects(tenant) == [(shaky, 2), (shaky, 3)]
+
+
 def test_an_event_that_waits_for_another_is_never_given_up(store: Any, nats_server: Nats) -> None:
     tenant, fact_id = store.tenant(), new_id()
     tries: list[int] = []

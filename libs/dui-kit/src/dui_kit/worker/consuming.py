@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import nats.errors
@@ -32,22 +32,31 @@ FIRST_PAUSE = 1.0
 HOLD_PAUSE, MAX_HOLD_PAUSE = 0.25, 10.0
 #: Pause while the database is away.
 AWAY_PAUSE, MAX_AWAY_PAUSE = 0.25, 5.0
+#: An event that has not come back so long after its pause is gone from the stream: those behind it wait no longer.
+GONE_SECONDS = 30.0
 
 
 @dataclass(slots=True)
 class _Trouble:
-    """An event that failed: how often, and until when its aggregate waits."""
+    """The event that an aggregate waits for: how often it failed, when it comes back, and the later ones behind it."""
 
     sequence: int
     failures: int
     until: float
+    behind: set[int] = field(default_factory=set)
+
+    def wait(self, sequence: int) -> float:
+        """Lets a later event wait; seconds until it should come again."""
+        self.behind.add(sequence)
+        return max(0.1, self.until - time.monotonic() + 0.1)
 
 
 class ConsumerLoop:
     """Runs one consumer.
 
     Order: a batch is applied before the next one is fetched; tenants of a batch side by side, events of one tenant one
-    after another. Behind an event that failed, the later ones of its aggregate wait until it is applied or given up.
+    after another. Behind an event that failed, the later ones of its aggregate wait until it is applied or given up,
+    and then go on one after another, in their order, in whichever order the server sends them again.
     """
 
     def __init__(
@@ -80,7 +89,8 @@ class ConsumerLoop:
     async def process(self, fetched: Sequence[Msg]) -> None:
         """Applies a batch and settles every message of it."""
         deliveries: list[Delivery] = []
-        for msg in fetched:
+        taken: set[int] = set()
+        for msg in sorted(fetched, key=lambda msg: msg.metadata.sequence.stream):
             if is_for_another(msg, self._consumer.durable):
                 await msg.ack()
                 continue
@@ -89,11 +99,11 @@ class ConsumerLoop:
             except Reject as rejection:
                 await self._give_up(msg, None, rejection.reason, 1)
                 continue
-            trouble = self._troubles.get(delivery.aggregate)
-            if trouble and delivery.sequence > trouble.sequence:
-                await msg.nak(delay=max(0.1, trouble.until - time.monotonic() + 0.1))
+            if trouble := self._blocking(delivery, taken):
+                await msg.nak(delay=trouble.wait(delivery.sequence))
             else:
                 deliveries.append(delivery)
+                taken.add(delivery.sequence)
         pause = AWAY_PAUSE
         while deliveries:
             results = await self._apply(deliveries)
@@ -147,7 +157,7 @@ class ConsumerLoop:
                 await msg.nak(delay=pause)
             case Verdict.BEHIND:
                 trouble = self._troubles.get(delivery.aggregate)
-                await msg.nak(delay=max(0.1, trouble.until - time.monotonic() + 0.1) if trouble else 0.1)
+                await msg.nak(delay=trouble.wait(delivery.sequence) if trouble else 0.1)
             case Verdict.AWAY:
                 raise AssertionError(result.verdict)
 
@@ -168,7 +178,8 @@ class ConsumerLoop:
             await self._give_up(delivery.msg, delivery.tenant_id, reason, failures)
             return
         pause = FIRST_PAUSE * 2 ** (failures - 1)
-        self._troubles[delivery.aggregate] = _Trouble(delivery.sequence, failures, time.monotonic() + pause)
+        behind = {known.sequence, *known.behind} - {delivery.sequence} if known else set()
+        self._troubles[delivery.aggregate] = _Trouble(delivery.sequence, failures, time.monotonic() + pause, behind)
         await delivery.msg.nak(delay=pause)
 
     async def _give_up(self, msg: Msg, tenant_id: str | None, reason: str, deliveries: int) -> None:
@@ -191,7 +202,34 @@ class ConsumerLoop:
         self._holds.pop(delivery.sequence, None)
         trouble = self._troubles.get(delivery.aggregate)
         if trouble and trouble.sequence == delivery.sequence:
-            del self._troubles[delivery.aggregate]
+            self._go_on(delivery.aggregate, trouble)
+        elif trouble:
+            trouble.behind.discard(delivery.sequence)
+
+    def _blocking(self, delivery: Delivery, taken: set[int]) -> _Trouble | None:
+        """What a delivery waits for: an earlier event of its aggregate that is not among those `taken` with it."""
+        trouble = self._troubles.get(delivery.aggregate)
+        while (
+            trouble
+            and trouble.sequence < delivery.sequence
+            and trouble.sequence not in taken
+            and time.monotonic() > trouble.until + GONE_SECONDS
+        ):
+            trouble = self._go_on(delivery.aggregate, trouble)
+        if trouble is None:
+            return None
+        earlier = {each for each in (trouble.sequence, *trouble.behind) if each < delivery.sequence}
+        return None if earlier <= taken else trouble
+
+    def _go_on(self, aggregate: tuple[str, str, str], ended: _Trouble) -> _Trouble | None:
+        """The first of those that waited is the next one that the aggregate waits for."""
+        if not ended.behind:
+            del self._troubles[aggregate]
+            return None
+        first = min(ended.behind)
+        until = time.monotonic()
+        self._troubles[aggregate] = following = _Trouble(first, 0, until, ended.behind - {first})
+        return following
 
     def _count(self, results: Sequence[Result]) -> None:
         sent = [result.delivery.sent_at for result in results if result.verdict is Verdict.APPLIED]
