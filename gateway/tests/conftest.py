@@ -107,13 +107,18 @@ def keys() -> KeySet:
 Build = Callable[..., Gateway]
 
 
+def targets_of(server: Backend) -> dict[str, Any]:
+    """The settings that send the calls for every service to one server."""
+    return {f"{service}_target": server.target for service in contract.service_names()}
+
+
 @pytest.fixture
 def make(server: Backend, keys: KeySet) -> Iterator[Build]:
     """Builds a gateway with other settings."""
     upstreams: list[Upstream] = []
 
     def made(**changes: Any) -> Gateway:
-        settings = GatewaySettings(identity_target=server.target, records_target=server.target, **changes)
+        settings = GatewaySettings(**targets_of(server), **changes)
         targets = {service: settings.target(service) for service in contract.service_names()}
         upstream = Upstream(targets, call_seconds=settings.gateway_call_seconds, pause=lambda _seconds: None)
         upstreams.append(upstream)
@@ -127,7 +132,7 @@ def make(server: Backend, keys: KeySet) -> Iterator[Build]:
 
 @pytest.fixture(scope="session")
 def shared_app(server: Backend, keys: KeySet) -> Iterator[Gateway]:
-    settings = GatewaySettings(identity_target=server.target, records_target=server.target)
+    settings = GatewaySettings(**targets_of(server))
     upstream = Upstream(
         dict.fromkeys(contract.service_names(), server.target), call_seconds=5, pause=lambda _seconds: None
     )

@@ -222,7 +222,8 @@ def test_alive_is_told_without_a_token(shared_app: Any) -> None:
 def test_ready_tells_each_part(shared_app: Any) -> None:
     answer = shared_app.test_client().get("/readyz")
     assert answer.status_code == 200
-    assert answer.json == {"status": "ok", "parts": {"identity": "ok", "records": "ok", "token_keys": "ok"}}
+    parts = dict.fromkeys([*contract.service_names(), "token_keys"], "ok")
+    assert answer.json == {"status": "ok", "parts": parts}
 
 
 def test_not_ready_names_the_part_that_is_down(server: Any, keys: Any, backend: Any) -> None:
@@ -254,6 +255,7 @@ def test_not_ready_without_token_keys_and_probes_are_not_passed_on(server: Any) 
 
 
 def test_a_service_without_a_target_stops_the_start() -> None:
-    assert contract.service_names() == ["identity", "records"]
-    with pytest.raises(ValueError, match="DUI_RECORDS_TARGET"):
-        build(GatewaySettings(identity_target="127.0.0.1:1", records_target=""))
+    for service in contract.service_names():
+        targets = {f"{each}_target": "127.0.0.1:1" for each in contract.service_names()} | {f"{service}_target": ""}
+        with pytest.raises(ValueError, match=f"DUI_{service.upper()}_TARGET"):
+            build(GatewaySettings(**targets))

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from dui_gateway import problems, texts
+from dui_gateway import contract, problems, texts
 from dui_gateway.app import build
 from dui_gateway.flask_app import Gateway
 from dui_gateway.problems import TITLES
@@ -173,9 +173,8 @@ def test_the_deadline_is_kept_whatever_the_service_does(make: Any, caller_of: An
 def test_nobody_listening_is_told_as_unavailable(keys: Any, token: Any, caller_of: Any) -> None:
     settings = GatewaySettings()
     verifier = TokenVerifier("https://login.example/realms/dui", "dui-api", settings.clients, "", None, keys=keys)
-    upstream = Upstream(
-        {"identity": "127.0.0.1:1", "records": "127.0.0.1:1"}, call_seconds=2, pause=lambda _seconds: None
-    )
+    nobody = dict.fromkeys(contract.service_names(), "127.0.0.1:1")
+    upstream = Upstream(nobody, call_seconds=2, pause=lambda _seconds: None)
     try:
         app = build(settings, verifier=verifier, upstream=upstream)
         answer = caller_of(app)("POST", NOTES, json={})

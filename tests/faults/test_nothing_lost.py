@@ -20,6 +20,7 @@ from pathlib import Path
 
 import fault_checks as checks
 import pytest
+from dui_local.services import SERVICES
 from dui_ops import probes
 from dui_ops.stack import State, load
 from dui_ops.supervision import Supervisor
@@ -28,7 +29,7 @@ from fault_clients import Log, Pace, Plan, Write, work
 WRITES = int(os.environ.get("DUI_FAULT_WRITES", "300"))
 KILLS = int(os.environ.get("DUI_FAULT_KILLS", "8"))
 SEED = int(os.environ.get("DUI_FAULT_SEED") or random.SystemRandom().randrange(1_000_000))
-PARTS = ("postgres", "nats", "identity", "identity-worker", "records", "records-worker", "gateway")
+PARTS = ("postgres", "nats", *(f"{name}{suffix}" for name in SERVICES for suffix in ("", "-worker")), "gateway")
 CLIENTS = 4
 #: At least this share of the writes is acknowledged.
 SHARE = 0.80

@@ -26,6 +26,7 @@ from dui.access.v1 import facts_pb2
 from dui.journal.v1 import journal_pb2
 from dui.records.v1 import events_pb2
 from dui_local.demo import SLUG
+from dui_local.services import SERVICES
 from dui_ops.login import login_account
 from dui_ops.stack import State, load
 from google.protobuf import text_format
@@ -284,7 +285,7 @@ def test_durations_of_calls_are_told_by_operation_and_code(observed: Observed) -
 
 
 def _platform() -> tuple[str, ...]:
-    return ("identity", "identity-worker", "records", "records-worker", "gateway")
+    return (*(f"{name}{suffix}" for name in SERVICES for suffix in ("", "-worker")), "gateway")
 
 
 def _points(metrics: Iterable[Metric], name: str) -> list[dict[str, str | int]]:

@@ -15,7 +15,6 @@ from importlib.resources import files
 
 from dui.options.v1 import options_pb2
 from google.api import annotations_pb2, field_behavior_pb2, http_pb2
-from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import Message
@@ -307,8 +306,3 @@ def _paths(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
 def service_names() -> list[str]:
     """The deployables that answer on REST, in a fixed order: `identity`, `records`."""
     return sorted({operation.service for operation in operations()})
-
-
-def message_class(full_name: str) -> type[Message]:
-    """The generated class of a message type."""
-    return GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(full_name))

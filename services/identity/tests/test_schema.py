@@ -7,7 +7,7 @@ import re
 import dui_identity.journal.tables  # noqa: F401 -- its models are part of the schema
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from dui_identity.app import CONSTRAINTS
+from dui_identity.constraints import CONSTRAINTS
 from dui_identity.testing import Association, open_association
 from dui_kit import tables as kit
 from dui_kit.migrate import revision_of

@@ -20,7 +20,7 @@ from dui_local.credentials import DATABASE_ROLES
 from dui_local.layout import Layout
 
 # What a database gets from its superuser, once: none of these can be created by an ordinary owner everywhere.
-EXTENSIONS = ("btree_gist", "pg_trgm", "unaccent")
+EXTENSIONS = ("btree_gist",)
 
 _CONFIGURATION = """\
 # Generated at each start of the local stack.

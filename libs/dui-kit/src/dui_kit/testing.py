@@ -33,7 +33,7 @@ from dui_kit.tokens import Claims, TokenRefused
 from dui_kit.toolbox import Refreshes, Toolbox
 from dui_kit.validate import Validator
 
-EXTENSIONS = ("btree_gist", "pg_trgm", "unaccent")
+EXTENSIONS = ("btree_gist",)
 
 
 @contextmanager

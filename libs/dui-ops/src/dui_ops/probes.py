@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -96,13 +95,6 @@ def probe_of(state: State, name: str) -> Callable[[], Probe]:
             return lambda: gateway(state)
         case other:
             raise ValueError(f"unknown kind of program: {other}")
-
-
-def port_open(port: int) -> bool:
-    """Whether something listens on a local port."""
-    with socket.socket() as connection:
-        connection.settimeout(TIMEOUT_SECONDS)
-        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _http(name: str, url: str, healthy: str) -> Probe:

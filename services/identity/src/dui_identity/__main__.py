@@ -1,8 +1,9 @@
 """`python -m dui_identity serve | worker | migrate | check`."""
 
+from __future__ import annotations
+
 from dui_kit.main import main
 
 from dui_identity.app import build
 
-if __name__ == "__main__":
-    main("identity", build)
+main("identity", build)

@@ -1,7 +1,5 @@
-"""Alembic's entry point: the kit runs migrations."""
+"""What Alembic runs: the kit knows how."""
 
 from dui_kit.migrate import run
-
-import dui_records.app  # noqa: F401 (declares every table)
 
 run()
