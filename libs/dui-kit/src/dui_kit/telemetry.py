@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -93,19 +94,22 @@ def span(
     attributes: Mapping[str, str | int] | None = None,
 ) -> Iterator[Span]:
     """A span below `traceparent`, or below the current one; a no-op when the trace is not sampled."""
-    context = None
     parent = _remote(traceparent)
-    if parent is not None:
-        remote = NonRecordingSpan(parent)
-        if not parent.trace_flags.sampled:
-            with trace.use_span(remote) as passive:
-                yield passive
-            return
-        context = trace.set_span_in_context(remote)
-    with _tracer.start_as_current_span(
-        name, context=context, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
-    ) as current:
+    current: Span
+    if parent is not None and not parent.trace_flags.sampled:
+        current = NonRecordingSpan(parent)
+    else:
+        above = None if parent is None else trace.set_span_in_context(NonRecordingSpan(parent))
+        current = _tracer.start_span(
+            name, context=above, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+        )
+    # By hand: half the cost of `start_as_current_span`, which is three context managers in one another.
+    token = contexts.attach(trace.set_span_in_context(current))
+    try:
         yield current
+    finally:
+        contexts.detach(token)
+        current.end()
 
 
 def _remote(traceparent: str | None) -> SpanContext | None:
