@@ -15,7 +15,8 @@ class IdentitySettings(ServiceSettings):
     keycloak_url: str = ""
     keycloak_realm: str = "dui"
 
-    #: PEM of the Ed25519 key that signs the heads of the access journal. It must not be where the database is.
+    #: PEM of the Ed25519 key that signs the heads of the access journal, and after it the public keys that it has replaced. It must
+    #: not be where the database is.
     audit_signing_key_file: Path = Path(".dui/secrets/audit-signing.pem")
     #: Where signed heads are kept outside the database: append-only storage, or a disk of its own.
     audit_heads_dir: Path = Path(".dui/audit-heads")

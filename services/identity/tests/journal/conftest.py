@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from dui.journal.v1 import journal_pb2
 from dui_identity.journal import chain, heads
 from dui_identity.journal.chain import append
@@ -22,6 +22,16 @@ from dui_kit.ids import new_id
 from dui_kit.outbox import Outbox
 from dui_kit.worker import ConsumerCall, Event
 from sqlalchemy import Engine
+
+
+def private_pem(key: Ed25519PrivateKey) -> bytes:
+    """A private key as its file holds it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_pem(key: Ed25519PrivateKey) -> bytes:
+    """The public part of a key."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 @dataclass
@@ -66,10 +76,15 @@ class Journal:
         with tenant_session(self.engine, tenant_id) as session:
             heads.export(raw(session), tenant_id, self.folder)
 
+    def use_key(self, *keys: Ed25519PrivateKey, public: bool = False) -> None:
+        """Puts a key into use, with those that it has replaced; `public`: as who only verifies has it."""
+        first = public_pem(keys[0]) if public else private_pem(keys[0])
+        self.key_file.write_bytes(first + b"".join(map(public_pem, keys[1:])))
+
     def verify(self, tenant_id: str, **more: Any) -> Report:
         """The verification, as the app role."""
         with tenant_session(self.engine, tenant_id) as session:
-            return verify(raw(session), tenant_id, heads.public_key(self.key_file), self.folder, **more)
+            return verify(raw(session), tenant_id, heads.known_keys(self.key_file), self.folder, **more)
 
     def codes(self, tenant_id: str, **more: Any) -> set[str]:
         """The codes of what is wrong."""
@@ -87,7 +102,7 @@ def journal_database() -> Iterator[testing.Database]:
 @pytest.fixture
 def journal(journal_database: testing.Database, tmp_path: Path) -> Iterator[Journal]:
     key_file = tmp_path / "key.pem"
-    key_file.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key_file.write_bytes(private_pem(Ed25519PrivateKey.generate()))
     folder = tmp_path / "heads"
     folder.mkdir()
     chain.forget_partitions()

@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dui.journal.v1 import journal_pb2
 from dui_identity.journal import heads
 from dui_identity.journal.rules import Defect, Head, digest, link
@@ -198,6 +201,41 @@ def test_a_head_signed_by_another_key_is_found(journal: Any, tenant: str) -> Non
     heads.heads_file(journal.folder, tenant).write_text("".join(lines))
     # The first head lies before the forged entry, and is still what was signed.
     assert journal.codes(tenant) == {"BAD_SIGNATURE"}
+
+
+def test_heads_of_a_key_that_was_replaced_stay_valid_and_no_new_one_is(journal: Any) -> None:
+    first, second, third = (Ed25519PrivateKey.generate() for _ in range(3))
+    tenant = new_id()
+    for keys in ((first,), (second, first), (second, first), (third, second, first)):
+        journal.use_key(*keys)
+        journal.append(journal.batch(tenant, 3))
+        journal.sign(tenant)
+    report = journal.verify(tenant)
+    assert (report.valid, report.entries) == (True, 12)
+    assert len({Head.parse(each.payload).key_id for each in heads.read_file(journal.folder, tenant)}) == 3
+
+    # Whoever verifies needs every one of them, and only the public part.
+    journal.use_key(third, second, first, public=True)
+    assert journal.codes(tenant) == set()
+    journal.use_key(third, second)
+    assert journal.codes(tenant) == {"BAD_SIGNATURE"}
+
+    # The key that was stolen and replaced signs once more.
+    journal.append(journal.batch(tenant, 3))
+    journal.use_key(second)
+    journal.sign(tenant)
+    journal.use_key(third, second, first)
+    assert journal.codes(tenant) == {"BAD_SIGNATURE"}
+
+
+def test_a_file_without_a_key_of_the_right_kind_is_refused(journal: Any) -> None:
+    journal.key_file.write_bytes(b"no key")
+    with pytest.raises(ValueError, match="holds no key in PEM"):
+        journal.codes(new_id())
+    other = ec.generate_private_key(ec.SECP256R1()).public_key()
+    journal.key_file.write_bytes(other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    with pytest.raises(ValueError, match="Ed25519"):
+        journal.codes(new_id())
 
 
 def test_a_file_of_heads_that_was_shortened_is_found(journal: Any, tenant: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from dui_identity.journal.heads import public_key
+from dui_identity.journal.heads import known_keys
 from dui_identity.journal.rules import Defect
 from dui_identity.journal.verify import Report, compare_counters, verify
 
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def audit(sources: Sources, wanted: str | None, wait: float) -> int:
     """Verifies and prints; returns the exit code."""
-    key = public_key(sources.key_file)
+    keys = known_keys(sources.key_file)
     # Read before the chain: what they count must then be in it.
     counters = _counters(sources.databases)
     with psycopg.connect(sources.databases["identity"], options="-c timezone=UTC") as connection:
@@ -86,7 +86,7 @@ def audit(sources: Sources, wanted: str | None, wait: float) -> int:
         bad = 0
         for tenant_id, slug in sorted(chosen.items(), key=lambda item: item[1]):
             _wait_for(connection, tenant_id, counters.get(tenant_id, {}), wait)
-            report = verify(connection, tenant_id, key, sources.heads)
+            report = verify(connection, tenant_id, keys, sources.heads)
             connection.rollback()
             defects = [*report.defects, *compare_counters(report, counters.get(tenant_id, {}))]
             bad += bool(defects)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from datetime import UTC
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 from cryptography.exceptions import InvalidSignature
@@ -25,6 +27,9 @@ from dui_kit.worker import Job, WorkerContext
 from dui_identity.journal.rules import Head, SignedHead, digest
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+Keys: TypeAlias = Mapping[str, Ed25519PublicKey]
+
+_PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----\n?", re.DOTALL)
 
 # Head and sources in one statement: both change in one transaction.
 _NOW = """SELECT h.chain_index, h.hash, h.appended_at, (SELECT coalesce(jsonb_object_agg(s.service, s.last_sequence), '{}')
@@ -42,8 +47,8 @@ class SigningKey:
     """The Ed25519 key of the journal."""
 
     def __init__(self, file: Path) -> None:
-        """`file`: PEM, PKCS 8, without a password; ValueError when it holds another kind of key."""
-        key = load_pem_private_key(file.read_bytes(), password=None)
+        """`file`: its first PEM block is the key, PKCS 8, without a password; ValueError when it holds another kind of key."""
+        key = load_pem_private_key(_blocks(file)[0], password=None)
         if not isinstance(key, Ed25519PrivateKey):
             message = "DUI_AUDIT_SIGNING_KEY_FILE must hold an Ed25519 key (openssl genpkey -algorithm ed25519)"
             raise ValueError(message)  # noqa: TRY004 (a wrong file, not a wrong type)
@@ -55,18 +60,28 @@ class SigningKey:
         return self._key.sign(payload.encode())
 
 
-def public_key(file: Path) -> Ed25519PublicKey:
-    """The public key of a PEM file that holds it or the private one; ValueError for another kind of key."""
-    data = file.read_bytes()
-    key = load_pem_public_key(data) if b"PUBLIC KEY" in data else SigningKey(file).public
-    if not isinstance(key, Ed25519PublicKey):
-        message = "the key of the journal must be an Ed25519 key"
-        raise ValueError(message)  # noqa: TRY004 (a wrong file, not a wrong type)
-    return key
+def known_keys(file: Path) -> Keys:
+    """The keys by which heads are signed, by their ids: that of the first PEM block, private or public, and the public ones
+    of the blocks after it, which it has replaced. ValueError for another kind of key."""
+    first, *earlier = _blocks(file)
+    keys = [load_pem_public_key(first) if b"PUBLIC KEY" in first else SigningKey(file).public]
+    keys += map(load_pem_public_key, earlier)
+    if not all(isinstance(key, Ed25519PublicKey) for key in keys):
+        message = "the keys of the journal must be Ed25519 keys"
+        raise ValueError(message)
+    return {key_id(key): key for key in keys if isinstance(key, Ed25519PublicKey)}
+
+
+def _blocks(file: Path) -> list[bytes]:
+    found = _PEM.findall(file.read_bytes())
+    if not found:
+        message = "DUI_AUDIT_SIGNING_KEY_FILE holds no key in PEM"
+        raise ValueError(message)
+    return found
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """A short name of a key, for the day that it is changed."""
+    """A short name of a key: heads tell by it which one has signed them."""
     return sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 

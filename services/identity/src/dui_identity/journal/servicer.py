@@ -14,7 +14,7 @@ from dui_kit.errors import not_found
 from dui_kit.times import from_micros, micros
 from sqlalchemy import text
 
-from dui_identity.journal.heads import public_key
+from dui_identity.journal.heads import known_keys
 from dui_identity.journal.verify import verify
 
 #: A call verifies about so many entries, from a signed head on; `dui audit verify` reads the whole chain.
@@ -104,7 +104,7 @@ class JournalServicer:
         report = verify(
             raw(call.session),
             call.tenant_id,
-            public_key(self._key_file),
+            known_keys(self._key_file),
             self._heads_dir,
             at_most=VERIFIED_BY_CALL,
         )

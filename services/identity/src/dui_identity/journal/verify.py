@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from dui.journal.v1 import journal_pb2
 from dui_kit.times import from_micros, micros
 from google.protobuf.message import DecodeError
 
 from dui_identity.journal.chain import is_denied, subjects_of
-from dui_identity.journal.heads import is_signed, read_file
+from dui_identity.journal.heads import Keys, is_signed, read_file
 from dui_identity.journal.rules import ChainCheck, Defect, Head, SignedHead, Stored, digest, genesis
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -69,7 +68,7 @@ class _Heads:
 def verify(
     connection: Connection,
     tenant_id: str,
-    key: Ed25519PublicKey,
+    keys: Keys,
     folder: Path | None,
     *,
     at_most: int | None = None,
@@ -84,7 +83,7 @@ def verify(
     row = connection.execute(_HEAD, (tenant_id,)).fetchone()
     end, end_hash, end_sources = row or (0, genesis(tenant_id), {})
     check = ChainCheck(0, genesis(tenant_id), {}, secrets.token_bytes(32))
-    heads = _heads(connection, tenant_id, key, folder, check)
+    heads = _heads(connection, tenant_id, keys, folder, check)
     since = _start(heads, check, end, at_most)
     first = check.chain_index
     _walk(connection, tenant_id, check, heads, end, since)
@@ -173,15 +172,13 @@ def _compare_subjects(connection: Connection, tenant_id: str, check: ChainCheck,
             check.defect("SUBJECT_MISMATCH", 0, f"{month}: who was seen by whom differs from what was appended")
 
 
-def _heads(
-    connection: Connection, tenant_id: str, key: Ed25519PublicKey, folder: Path | None, check: ChainCheck
-) -> _Heads:
+def _heads(connection: Connection, tenant_id: str, keys: Keys, folder: Path | None, check: ChainCheck) -> _Heads:
     stored = [SignedHead(row[0], bytes(row[1])) for row in connection.execute(_SIGNED, (tenant_id,))]
-    from_database = _checked(stored, tenant_id, key, check, "database")
+    from_database = _checked(stored, tenant_id, keys, check, "database")
     if folder is None:
         return _Heads([(head, "database") for head in from_database], None)
     exported = read_file(folder, tenant_id)
-    from_file = _checked(exported, tenant_id, key, check, "file")
+    from_file = _checked(exported, tenant_id, keys, check, "file")
     for number, (inside, outside) in enumerate(zip(stored, exported, strict=False), start=1):
         if inside != outside:
             check.defect("HEAD_MISMATCH", 0, f"head {number} differs between the database and the file")
@@ -195,22 +192,30 @@ def _heads(
     return _Heads(both, from_file[-1] if from_file else None)
 
 
-def _checked(
-    signed: Sequence[SignedHead], tenant_id: str, key: Ed25519PublicKey, check: ChainCheck, where: str
-) -> list[Head]:
+def _checked(signed: Sequence[SignedHead], tenant_id: str, keys: Keys, check: ChainCheck, where: str) -> list[Head]:
     """The heads whose signature holds, in order; defects for the others and for breaks between them."""
     heads: list[Head] = []
-    previous = ""
+    previous, in_use, replaced = "", "", set[str]()
     for number, each in enumerate(signed, start=1):
         try:
             head = Head.parse(each.payload)
         except ValueError:
             head = None
-        if head is None or head.tenant_id != tenant_id or not is_signed(each, key):
+        key = keys.get(head.key_id) if head else None
+        if head is None or head.tenant_id != tenant_id or key is None or not is_signed(each, key):
             check.defect(
-                "BAD_SIGNATURE", head.chain_index if head else 0, f"{where}: head {number} is not signed by the key"
+                "BAD_SIGNATURE", head.chain_index if head else 0, f"{where}: head {number} is not signed by a known key"
+            )
+        elif head.key_id in replaced:
+            check.defect(
+                "BAD_SIGNATURE",
+                head.chain_index,
+                f"{where}: head {number} is signed by a key that was replaced before it",
             )
         else:
+            if in_use not in {"", head.key_id}:
+                replaced.add(in_use)
+            in_use = head.key_id
             heads.append(head)
             if head.head_index != number or head.previous != previous:
                 check.defect(
