@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dui.records.v1 import stays_pb2 as pb
+from dui_kit import days
 from dui_kit.errors import Reason, Refusal
-from dui_records import days
 from dui_records.admissions import rules as admissions
 from dui_records.admissions.rules import AdmissionStatus, Decision
 from dui_records.stays import rules

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dui.access.v1 import facts_pb2
 from dui.records.v1 import events_pb2
+from dui_kit.columns import AnyRow
 from dui_kit.times import to_timestamp
 
 from dui_records.admissions.rules import AdmissionStatus, reach
 from dui_records.beneficiaries.events import CLOCK_MARGIN
-from dui_records.columns import AnyRow
 
 
 def admission_changed(row: AnyRow) -> events_pb2.AdmissionChanged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dui.records.v1 import stays_pb2 as pb
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
 from dui_kit.errors import Refusal, not_found
 from dui_kit.tables import access_assignment
 from dui_kit.times import to_timestamp
@@ -12,7 +13,6 @@ from sqlalchemy import func, insert, or_, select, update
 from dui_records.admissions.events import admission_changed, admission_perimeter
 from dui_records.admissions.rules import NOT_OF_THIS_FACILITY, AdmissionStatus, Decision, decided
 from dui_records.admissions.tables import OPEN, admission
-from dui_records.columns import AnyRow
 
 _a = admission.c
 COLUMNS = tuple(_a)

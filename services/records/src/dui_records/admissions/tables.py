@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dui_kit.columns import id_column, instant_column, version_columns
 from dui_kit.tables import Base
 from sqlalchemy import Column, Date, Index, SmallInteger, Table, Text, text
 
-from dui_records.columns import id_column, instant_column, of_person, version_columns
+from dui_records.columns import of_person
 
 #: Requested or accepted: on the waiting list. A literal, so that the partial indexes serve whatever the parameters are.
 OPEN = text("admission.status IN (1, 2)")

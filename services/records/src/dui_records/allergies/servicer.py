@@ -6,12 +6,12 @@ from datetime import datetime
 
 from dui.records.v1 import allergies_pb2 as pb
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
+from dui_kit.days import latest_day
 
 from dui_records.allergies.events import allergy_changed
 from dui_records.allergies.rules import AllergyStatus, check_allergy, known_status
 from dui_records.allergies.tables import allergy
-from dui_records.columns import AnyRow
-from dui_records.days import latest_day
 from dui_records.entries import entry
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import date
 
 from dui.records.v1 import beneficiaries_pb2 as pb
+from dui_kit.columns import AnyRow
+from dui_kit.stamps import stamp_version
 
 from dui_records.beneficiaries.rules import Identity, IdentityStatus, NationalIdentifier, StrictTraits, tidy_name
-from dui_records.columns import AnyRow
 from dui_records.recognition.rules import NameKeys, name_keys
-from dui_records.stamps import stamp_version
 
 
 def _optional_name(message: pb.Beneficiary, name: str) -> str | None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 from dui.records.v1 import beneficiaries_pb2 as pb
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
 from dui_kit.errors import Refusal, not_found
 from dui_kit.statements import Query
 from sqlalchemy import Boolean, bindparam, insert, literal_column, select, update
@@ -14,7 +15,6 @@ from dui_records.beneficiaries.events import beneficiary_changed, opening
 from dui_records.beneficiaries.mapping import completed, keys_of, to_proto, values_of
 from dui_records.beneficiaries.rules import Identity
 from dui_records.beneficiaries.tables import beneficiary
-from dui_records.columns import AnyRow
 from dui_records.merging.rules import MERGED_MEANWHILE, check_group
 from dui_records.recognition.rules import NameKeys
 

@@ -17,10 +17,9 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum
 
+from dui_kit.days import latest_day
 from dui_kit.errors import Code, Reason, Refusal
 from dui_kit.identifiers import PartialDate, check_nir, normalise_name, parse_partial_date
-
-from dui_records.days import latest_day
 
 #: How far the clock of a device may be ahead of ours.
 CLOCK_TOLERANCE = timedelta(minutes=5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dui.records.v1 import beneficiaries_pb2 as pb
 from dui_kit import places
 from dui_kit.call import Call
+from dui_kit.days import latest_day
 from dui_kit.errors import not_found
 from dui_kit.times import from_timestamp
 from dui_kit.visibility import visible_beneficiaries
@@ -14,7 +15,6 @@ from dui_records.beneficiaries import queries, rules
 from dui_records.beneficiaries.events import opening, person_changed
 from dui_records.beneficiaries.mapping import identity_of, identity_of_row, keys_of, to_match, to_proto
 from dui_records.beneficiaries.tables import identity_check
-from dui_records.days import latest_day
 from dui_records.insi import rules as insi_rules
 from dui_records.insi.port import InsiPort
 from dui_records.insi.tables import insi_answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dui_kit.columns import id_column, instant_column, key_column, version_columns
 from dui_kit.tables import Base
 from sqlalchemy import (
     Boolean,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from dui_records.columns import id_column, instant_column, key_column, of_person, version_columns
+from dui_records.columns import of_person
 
 #: One row for each record. `birth_date` is as civil status left it, possibly partial.
 #:

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from dui.records.v1 import drafts_pb2 as pb
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
 from dui_kit.errors import not_found
 from dui_kit.times import to_timestamp
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
-from dui_records.columns import AnyRow
 from dui_records.drafts.tables import draft
 
 _d = draft.c

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dui_kit.columns import id_column, instant_column
 from dui_kit.tables import Base
 from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text
 
-from dui_records.columns import id_column, instant_column, of_person
+from dui_records.columns import of_person
 
 draft = Table(
     "draft",

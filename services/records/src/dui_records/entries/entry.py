@@ -15,7 +15,9 @@ from typing import Any, Generic, TypeVar
 
 from dui.records.v1 import allergies_pb2, handover_notes_pb2, medical_history_pb2, relations_pb2
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
 from dui_kit.errors import not_found
+from dui_kit.stamps import stamp_version
 from dui_kit.statements import Query
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -33,10 +35,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
-from dui_records.columns import AnyRow
 from dui_records.drafts.queries import finish
 from dui_records.entries.rules import check_reason
-from dui_records.stamps import stamp_version
 
 Entry = TypeVar(
     "Entry",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dui_kit.columns import id_column, instant_column, version_columns
 from dui_kit.tables import Base
 from sqlalchemy import Column, Index, Table, Text
 from sqlalchemy.schema import SchemaItem
 
-from dui_records.columns import id_column, instant_column, of_person, version_columns
+from dui_records.columns import of_person
 
 
 def entry_table(name: str, *content: SchemaItem) -> Table:

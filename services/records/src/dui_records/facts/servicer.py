@@ -9,11 +9,10 @@ from __future__ import annotations
 from dui.access.v1 import facts_pb2
 from dui.records.v1 import facts_pb2 as pb
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
 from dui_kit.tables import access_perimeter, access_person
 from dui_kit.times import to_timestamp
 from sqlalchemy import or_, select
-
-from dui_records.columns import AnyRow
 
 _p = access_person.c
 _q = access_perimeter.c

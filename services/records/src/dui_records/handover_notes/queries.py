@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
 from dui_kit.pages import Page
 from sqlalchemy import Select, and_, select
 
 from dui_records.beneficiaries.tables import answers_for, beneficiary
-from dui_records.columns import AnyRow
 from dui_records.handover_notes.tables import handover_note
 from dui_records.stays.tables import stay
 

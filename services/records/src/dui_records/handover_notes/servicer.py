@@ -7,16 +7,16 @@ from datetime import datetime
 from dui.records.v1 import handover_notes_pb2 as pb
 from dui_kit import places
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
+from dui_kit.stamps import stamp
 from dui_kit.times import from_timestamp
 from dui_kit.visibility import visible_beneficiaries
 
-from dui_records.columns import AnyRow
 from dui_records.entries import entry
 from dui_records.handover_notes.events import handover_note_changed
 from dui_records.handover_notes.queries import of_facility
 from dui_records.handover_notes.rules import check_author, check_note, period_begins
 from dui_records.handover_notes.tables import handover_note
-from dui_records.stamps import stamp
 
 
 def _observed_at(message: pb.HandoverNote) -> datetime | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dui_kit.columns import instant_column
 from sqlalchemy import Column, SmallInteger, Text
 
-from dui_records.columns import instant_column
 from dui_records.entries.tables import entry_table
 
 handover_note = entry_table(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dui_kit.columns import id_column, instant_column
 from dui_kit.tables import Base
 from sqlalchemy import CheckConstraint, Column, Index, Table, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 
-from dui_records.columns import id_column, instant_column, of_person
+from dui_records.columns import of_person
 
 #: Append-only: the app role can neither change nor delete an answer.
 insi_answer = Table(

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from dui.records.v1 import medical_history_pb2 as pb
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
+from dui_kit.days import latest_day
 
-from dui_records.columns import AnyRow
-from dui_records.days import latest_day
 from dui_records.entries import entry
 from dui_records.medical_history.rules import check_medical_event
 from dui_records.medical_history.tables import medical_event

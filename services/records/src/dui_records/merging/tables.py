@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from dui_kit.columns import id_column, instant_column
 from dui_kit.tables import Base
 from sqlalchemy import CheckConstraint, Column, Index, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
-
-from dui_records.columns import id_column, instant_column
 
 #: Each merge and each unmerge, append-only, with its author and reason.
 beneficiary_merge = Table(

@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
 from dui_kit.pages import Page
 from dui_kit.statements import Query
 from sqlalchemy import Select, Text, and_, bindparam, cast, func, not_, or_, select, tuple_, union_all
 
 from dui_records.beneficiaries.tables import answers_for, beneficiary
-from dui_records.columns import AnyRow
 from dui_records.recognition.rules import ALIKE, Likeness, likeness, swapped_date
 from dui_records.stays.tables import stay
 

@@ -6,9 +6,9 @@ from datetime import date, datetime
 
 from dui.records.v1 import relations_pb2 as pb
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
+from dui_kit.days import latest_day
 
-from dui_records.columns import AnyRow
-from dui_records.days import latest_day
 from dui_records.entries import entry
 from dui_records.relations.rules import check_relation
 from dui_records.relations.tables import relation

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dui.access.v1 import facts_pb2
 from dui.records.v1 import events_pb2
+from dui_kit.columns import AnyRow
 from dui_kit.times import to_timestamp
 
 from dui_records.beneficiaries.events import CLOCK_MARGIN
-from dui_records.columns import AnyRow
 from dui_records.stays.mapping import stay_of_row
 from dui_records.stays.rules import reach
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 from dui_kit import places
 from dui_kit.call import Call
+from dui_kit.columns import AnyRow
+from dui_kit.days import latest_day
 from dui_kit.errors import not_found
 from sqlalchemy import insert, select, update
 
-from dui_records.columns import AnyRow
-from dui_records.days import latest_day
 from dui_records.stays.events import stay_changed, stay_perimeter
 from dui_records.stays.mapping import stay_of_row, to_proto
 from dui_records.stays.rules import EHPAD, Stay

@@ -8,9 +8,8 @@ from datetime import date, datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
+from dui_kit.days import day_begins, day_is_over
 from dui_kit.errors import Code, Reason, Refusal
-
-from dui_records.days import day_begins, day_is_over
 
 #: FINESS category of an EHPAD (nomenclature TRE_R66).
 EHPAD: Final = "500"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dui_kit.columns import id_column, instant_column, version_columns
 from dui_kit.tables import Base
 from sqlalchemy import (
     CheckConstraint,
@@ -17,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import DATERANGE, ExcludeConstraint
 
-from dui_records.columns import id_column, instant_column, of_person, version_columns
+from dui_records.columns import of_person
 
 #: 7 = ENTERED_BY_MISTAKE: a stay that never was; it overlaps nothing and is in no list of persons present.
 _PERIOD = "CASE WHEN exit_reason = 7 THEN 'empty'::daterange ELSE daterange(started_on, ended_on, '[]') END"

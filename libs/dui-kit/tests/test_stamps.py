@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from dui_kit.stamps import stamp
 from dui_kit.times import to_timestamp
-from dui_records.stamps import stamp
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st

@@ -8,7 +8,7 @@ from datetime import datetime
 from dui.common.v1 import history_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from dui_records.columns import AnyRow
+from dui_kit.columns import AnyRow
 
 
 def stamp(target: Timestamp, instant: datetime) -> None:
