@@ -11,9 +11,9 @@ from dui_kit.contract import descriptor_of, event_of, rule_of
 from dui_kit.errors import Refusal
 from dui_kit.pages import PageTokens, page_of
 from dui_kit.patch import apply_mask
-from dui_kit.status import language_of
+from dui_kit.status import language_of, status_of
 from dui_kit.times import from_micros, from_timestamp, micros, to_timestamp
-from dui_kit.validate import Validator
+from dui_kit.validate import MAX_VIOLATIONS, Validator
 from google.protobuf.field_mask_pb2 import FieldMask
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,3 +165,13 @@ def test_the_rule_of_a_method_says_who_what_and_where() -> None:
     )
     assert rule.reads
     assert rule.beneficiary_path == ("beneficiary_id",)
+
+
+def test_a_refusal_names_so_many_faults_that_it_can_travel() -> None:
+    request = beneficiaries_pb2.CreateBeneficiaryRequest()
+    request.beneficiary.birth_given_names.extend([""] * 100_000)
+    with pytest.raises(Refusal) as refused:
+        Validator().check(request)
+    assert 0 < len(refused.value.violations) <= MAX_VIOLATIONS
+    # gRPC refuses more than 8 kB of metadata.
+    assert len(status_of(refused.value, "fr").SerializeToString()) < 6_000

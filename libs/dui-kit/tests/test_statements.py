@@ -122,6 +122,14 @@ def test_a_parameter_that_cannot_be_written_sends_nothing(connection: Connection
     assert count(connection) == 0
 
 
+def test_more_than_the_socket_takes_at_once_goes_out_while_the_server_is_busy(connection: Connection) -> None:
+    note = "a" * 4_000_000
+    wait = Statement("SELECT pg_sleep(0.3)")()
+    run(connection, BEGIN, wait, ADD(new_id(), note), ADD(new_id(), note), COMMIT)
+    [result] = run(connection, Statement("SELECT count(*) FROM kept WHERE length(note) = 4000000")())
+    assert rows(connection, result) == [(2,)]
+
+
 def test_a_rollback_keeps_what_is_prepared(connection: Connection) -> None:
     run(connection, BEGIN, ADD(new_id(), "a"))
     connection.rollback()

@@ -21,7 +21,7 @@ from dui.records.v1 import (
 )
 from dui_kit.testing import CallFailed
 from dui_kit.times import to_timestamp
-from dui_records.testing import DIRECTOR, World, mask
+from dui_records.testing import DIRECTOR, EDUCATOR, NURSE, World, mask
 
 
 @dataclass(frozen=True)
@@ -361,6 +361,24 @@ def test_the_handover_of_a_facility_reads_the_notes_of_the_persons_present(world
     assert ids(handover(world, unit_id=world.unit).handover_notes) == [notes[1].handover_note_id]
     world.end(other, stay.stay_id, stays_pb2.EXIT_REASON_RETURN_HOME, ended_on=world.today - timedelta(days=3))
     assert ids(handover(world).handover_notes) == [notes[2].handover_note_id, notes[0].handover_note_id]
+
+
+def test_the_handover_shows_a_note_only_where_its_category_is_open_for_that_person(world: World, person: str) -> None:
+    here, there = (world.open(birth_name=name).beneficiary_id for name in ("Ici", "Voisin"))
+    world.admit(here, unit_id=world.unit)
+    world.admit(there, unit_id=world.other_unit)
+    nursing, educational = (
+        {who: write(world, who, category, as_).handover_note_id for who in (here, there)}
+        for category, as_ in ((Category.CATEGORY_NURSING, "nurse"), (Category.CATEGORY_EDUCATIONAL, "educator"))
+    )
+    # A nurse in one unit who is an educator in the other reads in each what their work there opens.
+    world.hire("both", NURSE, facility_id=world.home, unit_id=world.unit)
+    world.hire("both", EDUCATOR, facility_id=world.home, unit_id=world.other_unit)
+    assert set(ids(handover(world, as_="both").handover_notes)) == {nursing[here], educational[there]}
+    # A second request opens the person to the whole facility, for what an admission needs: no care with it.
+    world.hire("ward nurse", NURSE, facility_id=world.home, unit_id=world.unit)
+    world.ask(there, modality=stays_pb2.STAY_MODALITY_DAY, accepted=False)
+    assert ids(handover(world, as_="ward nurse").handover_notes) == [nursing[here]]
 
 
 def test_the_handover_includes_what_was_written_in_a_merged_record(world: World, person: str) -> None:

@@ -131,13 +131,19 @@ def _written(
 def _collect(pgconn: pq.abc.PGconn) -> list[pq.abc.PGresult]:
     """Every result up to the end of the round trip."""
     waiting = polling.poll()
-    waiting.register(pgconn.socket, polling.POLLIN)
+    # What the socket did not take stays in libpq: it goes out beside what comes in, or both sides would wait for ever.
+    unsent = pgconn.flush()
+    waiting.register(pgconn.socket, polling.POLLIN | (polling.POLLOUT if unsent else 0))
     results: list[pq.abc.PGresult] = []
     idle = 0
     while True:
-        while pgconn.is_busy():
+        while unsent or pgconn.is_busy():
             waiting.poll()
             pgconn.consume_input()
+            if unsent:
+                unsent = pgconn.flush()
+                if not unsent:
+                    waiting.modify(pgconn.socket, polling.POLLIN)
         result = pgconn.get_result()
         if result is None:  # the end of one statement's results
             idle += 1

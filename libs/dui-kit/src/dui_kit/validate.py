@@ -1,9 +1,10 @@
 """Requests checked by their descriptor before a method runs: required fields, formats, lengths, enums, control characters,
-fields that only the platform sets. All violations are reported at once, each with its field and remedy.
+fields that only the platform sets. Violations are reported together, each with its field and remedy.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from datetime import date
@@ -22,6 +23,8 @@ from dui_kit.patch import behaviours
 
 DEFAULT_MAX_LENGTH = 200
 DEFAULT_MAX_ITEMS = 100
+#: A refusal travels in the metadata of gRPC, which takes 8 kB: it names no more than so many faults.
+MAX_VIOLATIONS = 20
 
 Report = Callable[[Violation], None]
 Check = Callable[[Message, str, Report], None]
@@ -107,6 +110,26 @@ FORMATS: dict[int, tuple[Callable[[str], object], str, str]] = {
 }
 
 
+class _Enough(Exception):
+    """There is enough to tell."""
+
+
+def _run(checks: list[Check], message: Message, path: str) -> None:
+    """Raises the Refusal that names what is wrong, if something is: the first `MAX_VIOLATIONS`."""
+    violations: list[Violation] = []
+
+    def report(found: Violation) -> None:
+        violations.append(found)
+        if len(violations) == MAX_VIOLATIONS:
+            raise _Enough
+
+    with contextlib.suppress(_Enough):
+        for check in checks:
+            check(message, path, report)
+    if violations:
+        raise Refusal.of(tuple(violations))
+
+
 class Validator:
     """Checks compiled once for each message type."""
 
@@ -116,19 +139,11 @@ class Validator:
 
     def check(self, request: Message) -> None:
         """Refuses a request that its contract refuses, with every violation of it."""
-        violations: list[Violation] = []
-        for check in self._checks(descriptor_of(request), partial=False):
-            check(request, "", violations.append)
-        if violations:
-            raise Refusal.of(tuple(violations))
+        _run(self._checks(descriptor_of(request), partial=False), request, "")
 
     def check_entry(self, entry: Message, prefix: str) -> None:
         """Refuses a whole entry after a patch, when a required field of it is missing."""
-        violations: list[Violation] = []
-        for check in self._checks(descriptor_of(entry), partial=False, stored=True):
-            check(entry, f"{prefix}.", violations.append)
-        if violations:
-            raise Refusal.of(tuple(violations))
+        _run(self._checks(descriptor_of(entry), partial=False, stored=True), entry, f"{prefix}.")
 
     def _checks(self, descriptor: Descriptor, *, partial: bool, stored: bool = False) -> list[Check]:
         key = (descriptor.full_name, partial) if not stored else (f"stored {descriptor.full_name}", partial)
@@ -215,6 +230,7 @@ def _items(field: FieldDescriptor, limit: int) -> Check:
     def check(message: Message, path: str, report: Report) -> None:
         if len(getattr(message, name)) > limit:
             report(Violation(texts.LIST_TOO_LONG, path + name, (("limit", limit),)))
+            raise _Enough  # its items are not looked at
 
     return check
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from dui_kit.call import Call
 from dui_kit.columns import AnyRow
 from dui_kit.pages import Page
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Select, and_, select, tuple_
 
 from dui_records.beneficiaries.tables import answers_for, beneficiary
 from dui_records.handover_notes.tables import handover_note
@@ -33,32 +33,34 @@ def of_facility(
     unit_id: str | None,
     since: datetime,
     day: date,
-    visible: Select[tuple[str]],
+    visible: Select[tuple[str, int]],
 ) -> tuple[list[AnyRow], str]:
     """A page of the notes that the caller may read about the persons present, newest first; and the next page's token.
 
-    Persons present, then the records merged with theirs, then their notes since an instant: each step by an index.
+    Persons present, then the records merged with theirs, then their notes since an instant: each step by an index. `visible`:
+    the persons and the categories open for each; somebody may be a nurse for one person and not for another.
     """
+    opened = visible.cte("opened")
     here = [
         stay.c.tenant_id == call.tenant_id,
         stay.c.facility_id == facility_id,
         stay.c.last_on >= day,
         stay.c.started_on <= day,
-        stay.c.beneficiary_id.in_(visible),
+        stay.c.beneficiary_id.in_(select(opened.c.beneficiary_id)),
     ]
     if unit_id:
         here.append(stay.c.unit_id == unit_id)
     survivors = (
-        select(answers_for(_own).label("beneficiary_id"))
+        select(answers_for(_own).label("beneficiary_id"), stay.c.beneficiary_id.label("present_id"))
         .select_from(stay)
         .join(_own, and_(_own.c.tenant_id == stay.c.tenant_id, _own.c.beneficiary_id == stay.c.beneficiary_id))
         .where(*here)
         .cte("survivors")
     )
-    merged = select(_member.c.beneficiary_id).join(
+    merged = select(_member.c.beneficiary_id, survivors.c.present_id).join(
         survivors, and_(_member.c.tenant_id == call.tenant_id, _member.c.surviving_id == survivors.c.beneficiary_id)
     )
-    persons = select(survivors.c.beneficiary_id).union(merged).subquery()
+    persons = select(survivors).union(merged).subquery()
     statement = (
         select(*(column for column in _n if column.name != "tenant_id"), _n.handover_note_id.label("entry_id"))
         .join(persons, persons.c.beneficiary_id == _n.beneficiary_id)
@@ -66,6 +68,7 @@ def of_facility(
             _n.tenant_id == call.tenant_id,
             _n.handover_note_id >= first_id(since),
             _n.category.in_(sorted(call.categories)),
+            tuple_(persons.c.present_id, _n.category).in_(select(opened.c.beneficiary_id, opened.c.category)),
         )
         .order_by(_n.handover_note_id.desc())
         .limit(page.size + 1)

@@ -10,7 +10,7 @@ from dui_kit.call import Call
 from dui_kit.columns import AnyRow
 from dui_kit.stamps import stamp
 from dui_kit.times import from_timestamp
-from dui_kit.visibility import visible_beneficiaries
+from dui_kit.visibility import visible_categories
 
 from dui_records.entries import entry
 from dui_records.handover_notes.events import handover_note_changed
@@ -120,7 +120,7 @@ class HandoverNoteServicer:
             unit_id=request.unit_id or None,
             since=period_begins(since, call.now),
             day=facility.day(call.now),
-            visible=visible_beneficiaries(call, facility_id=request.facility_id),
+            visible=visible_categories(call, facility_id=request.facility_id),
         )
         call.saw(row.beneficiary_id for row in rows)
         notes = [entry.to_entry(HANDOVER_NOTE, row) for row in rows]
