@@ -392,6 +392,17 @@ def test_the_handover_includes_what_was_written_in_a_merged_record(world: World,
     assert ids(handover(world).handover_notes) == [entry.handover_note_id]
 
 
+def test_the_handover_shows_a_note_once_when_both_merged_records_are_present(world: World, person: str) -> None:
+    twin = world.open(birth_name="Doublon").beneficiary_id
+    world.admit(twin, modality=stays_pb2.STAY_MODALITY_DAY)
+    notes = [write(world, who, Category.CATEGORY_NURSING, "nurse") for who in (person, twin)]
+    request = beneficiaries_pb2.MergeBeneficiaryRequest(
+        beneficiary_id=person, merged_beneficiary_id=twin, reason="Doublon"
+    )
+    world.call("BeneficiaryService/MergeBeneficiary", request)
+    assert ids(handover(world).handover_notes) == ids(notes[::-1])
+
+
 def test_the_handover_reads_a_day_by_default_and_a_month_at_most(world: World, person: str) -> None:
     write(world, person, Category.CATEGORY_NURSING, "nurse")
     assert handover(world, since=to_timestamp(datetime.now(UTC) + timedelta(minutes=1))).handover_notes == []

@@ -138,7 +138,7 @@ class Validator:
         self._compiled: dict[tuple[str, bool], list[Check]] = {}
 
     def check(self, request: Message) -> None:
-        """Refuses a request that its contract refuses, with every violation of it."""
+        """Refuses a request that its contract refuses, with the first violations of it."""
         _run(self._checks(descriptor_of(request), partial=False), request, "")
 
     def check_entry(self, entry: Message, prefix: str) -> None:

@@ -48,12 +48,8 @@ class SigningKey:
 
     def __init__(self, file: Path) -> None:
         """`file`: its first PEM block is the key, PKCS 8, without a password; ValueError when it holds another kind of key."""
-        key = load_pem_private_key(_blocks(file)[0], password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            message = "DUI_AUDIT_SIGNING_KEY_FILE must hold an Ed25519 key (openssl genpkey -algorithm ed25519)"
-            raise ValueError(message)  # noqa: TRY004 (a wrong file, not a wrong type)
-        self._key = key
-        self.public = key.public_key()
+        self._key = _private(_blocks(file)[0])
+        self.public = self._key.public_key()
 
     def sign(self, payload: str) -> bytes:
         """The signature of a head."""
@@ -64,12 +60,20 @@ def known_keys(file: Path) -> Keys:
     """The keys by which heads are signed, by their ids: that of the first PEM block, private or public, and the public ones
     of the blocks after it, which it has replaced. ValueError for another kind of key."""
     first, *earlier = _blocks(file)
-    keys = [load_pem_public_key(first) if b"PUBLIC KEY" in first else SigningKey(file).public]
+    keys = [load_pem_public_key(first) if b"PUBLIC KEY" in first else _private(first).public_key()]
     keys += map(load_pem_public_key, earlier)
     if not all(isinstance(key, Ed25519PublicKey) for key in keys):
         message = "the keys of the journal must be Ed25519 keys"
         raise ValueError(message)
     return {key_id(key): key for key in keys if isinstance(key, Ed25519PublicKey)}
+
+
+def _private(pem: bytes) -> Ed25519PrivateKey:
+    key = load_pem_private_key(pem, password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        message = "DUI_AUDIT_SIGNING_KEY_FILE must hold an Ed25519 key (openssl genpkey -algorithm ed25519)"
+        raise ValueError(message)  # noqa: TRY004 (a wrong file, not a wrong type)
+    return key
 
 
 def _blocks(file: Path) -> list[bytes]:

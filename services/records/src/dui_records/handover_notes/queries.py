@@ -60,15 +60,19 @@ def of_facility(
     merged = select(_member.c.beneficiary_id, survivors.c.present_id).join(
         survivors, and_(_member.c.tenant_id == call.tenant_id, _member.c.surviving_id == survivors.c.beneficiary_id)
     )
-    persons = select(survivors).union(merged).subquery()
+    # A person is here twice when two of their merged records have a stay: what is open for either is, and a note comes once.
+    records = select(survivors).union(merged).cte("records")
+    persons = select(records.c.beneficiary_id).distinct().subquery()
+    readable = select(records.c.beneficiary_id, opened.c.category).join(
+        opened, opened.c.beneficiary_id == records.c.present_id
+    )
     statement = (
         select(*(column for column in _n if column.name != "tenant_id"), _n.handover_note_id.label("entry_id"))
         .join(persons, persons.c.beneficiary_id == _n.beneficiary_id)
         .where(
             _n.tenant_id == call.tenant_id,
             _n.handover_note_id >= first_id(since),
-            _n.category.in_(sorted(call.categories)),
-            tuple_(persons.c.present_id, _n.category).in_(select(opened.c.beneficiary_id, opened.c.category)),
+            tuple_(_n.beneficiary_id, _n.category).in_(readable),
         )
         .order_by(_n.handover_note_id.desc())
         .limit(page.size + 1)
