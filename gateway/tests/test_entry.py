@@ -115,7 +115,7 @@ def test_an_association_cannot_hold_every_thread(make: Any, token: Any, backend:
         return staff_pb2.GetMyAccountResponse()
 
     backend.answers["GetMyAccount"] = answer
-    app = make(max_concurrent_per_tenant=1)
+    app = make(gateway_threads=1)
     found: list[int] = []
 
     def get(**claims: Any) -> None:
@@ -129,7 +129,7 @@ def test_an_association_cannot_hold_every_thread(make: Any, token: Any, backend:
         get()
         assert found == [429]
         backend.answers["GetMyAccount"] = lambda _request, _context: staff_pb2.GetMyAccountResponse()
-        get(organization={"o": {"tenant_id": [OTHER_TENANT]}})
+        get(sub="another", organization={"o": {"tenant_id": [OTHER_TENANT]}})
         assert found == [429, 200]
     finally:
         release.set()
@@ -166,11 +166,23 @@ def test_the_buckets_remembered_are_bounded() -> None:
 def test_a_share_is_given_back_when_the_call_fails() -> None:
     share = Share(1)
     for _ in range(3):
-        with contextlib.suppress(RuntimeError), share.of("a") as allowed:
+        with contextlib.suppress(RuntimeError), share.of("a", "home") as allowed:
             assert allowed
             raise RuntimeError
-    with share.of("a") as first, share.of("a") as second, share.of("b") as other:
+    with share.of("a", "home") as first, share.of("b", "home") as second, share.of("c", "other") as other:
         assert (first, second, other) == (True, False, True)
+
+
+def test_of_eight_threads_a_person_holds_four_and_an_association_six() -> None:
+    share = Share(8)
+    with contextlib.ExitStack() as held:
+
+        def take(person: str, association: str) -> bool:
+            return held.enter_context(share.of(person, association))
+
+        assert [take("a", "home") for _ in range(5)] == [True] * 4 + [False]
+        assert [take("b", "home") for _ in range(3)] == [True] * 2 + [False]
+        assert take("c", "other")
 
 
 @pytest.mark.parametrize("path", ["/v1/me", "/v1/nowhere", "/livez", "/readyz", "/docs", "/openapi.json"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from dui.identity.v1 import staff_pb2
 from dui_kit.keyset import KeySet
 
 START_SECONDS = 60
+NOTES = "/v1/beneficiaries/0197f3a2-5c1e-7b44-9d3f-2a6b8c0e1f57/handover_notes"
 
 
 def free_port() -> int:
@@ -205,26 +207,81 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
 def test_a_body_of_ten_megabytes_is_refused_in_words_and_the_gateway_goes_on(running: Running, token: Any) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
     headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
-    path = "/v1/beneficiaries/0197f3a2-5c1e-7b44-9d3f-2a6b8c0e1f57/handover_notes"
-    connection.request("POST", path, body=b'{"data":"' + b"x" * 10_000_000 + b'"}', headers=headers)
+    connection.request("POST", NOTES, body=b'{"data":"' + b"x" * 10_000_000 + b'"}', headers=headers)
     answer = connection.getresponse()
     assert (answer.status, json.loads(answer.read())["reason"]) == (413, "BODY_TOO_LARGE")
     # The same connection goes on: nothing of the body is left in it.
-    connection.request("POST", path, body=b"{}", headers={"Content-Type": "application/json"})
+    connection.request("GET", "/livez")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
+    connection.request("POST", NOTES, body=b"{}", headers={"Content-Type": "application/json"})
     answer = connection.getresponse()
     assert (answer.status, json.loads(answer.read())["reason"]) == (401, "TOKEN_MISSING")
-    connection.request("GET", "/livez")
-    assert connection.getresponse().status == 200
+    assert answer.headers["Connection"] == "close"
     connection.close()
+
+
+@contextmanager
+def announced_and_not_sent(gateway: Running, count: int, path: str, **headers: str) -> Iterator[list[socket.socket]]:
+    """Connections whose calls announce a body in one way or the other and send nothing of it."""
+    lengths = ("Content-Length: 100000000", "Transfer-Encoding: chunked")
+    given = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    held = []
+    try:
+        for n in range(count):
+            held.append(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
+            head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{given}{lengths[n % 2]}\r\n\r\n"
+            held[-1].sendall(head.encode())
+        yield held
+    finally:
+        for connection in held:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [(NOTES, 401), ("/v1/nothing", 404), ("/livez", 405), ("/v1/me", 405)],
+)
+def test_nobody_waits_for_the_body_of_a_stranger(running: Running, token: Any, path: str, status: int) -> None:
+    """There are four threads; each of these used to hold one for as long as its sender liked."""
+    with announced_and_not_sent(running, 12, path) as held:
+        for connection in held:
+            said = connection.recv(65_536)
+            assert said.startswith(f"HTTP/1.1 {status} ".encode())
+            while more := connection.recv(65_536):
+                said += more
+            assert b"connection: close" in said.lower()
+        assert running.get("/v1/me", Authorization=f"Bearer {token()}")[0] == 200
+
+
+def test_one_person_cannot_hold_every_thread_with_bodies_that_do_not_come(running: Running, token: Any) -> None:
+    mine = token(sub="0197f3a2-0000-7000-8000-000000000001")
+    with announced_and_not_sent(running, 12, NOTES, Authorization=f"Bearer {mine}") as held:
+        # Four threads: two wait for the body, the others are refused at once.
+        readable = set()
+        wait_until(lambda: len(readable.update(select.select(held, [], [], 0.1)[0]) or readable) == len(held) - 2)
+        assert {connection.recv(65_536)[:13] for connection in readable} == {b"HTTP/1.1 429 "}
+        other = token(sub="0197f3a2-0000-7000-8000-000000000002")
+        assert running.get("/v1/me", Authorization=f"Bearer {other}")[0] == 200
+
+
+def test_more_connections_than_places_wait_and_are_served(backend: Any, keys: KeySet, tmp_path: Path) -> None:
+    with started(backend, keys, tmp_path, DUI_GATEWAY_CONNECTIONS="16") as gateway:
+        idle = [socket.create_connection(("127.0.0.1", gateway.port), timeout=10) for _ in range(16)]
+        late = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+        late.request("GET", "/livez")
+        for connection in idle:
+            connection.close()
+        assert late.getresponse().status == 200
+        late.close()
 
 
 def test_a_body_sent_in_pieces_is_read_and_bounded(running: Running, token: Any, backend: Any) -> None:
     headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
-    path = "/v1/beneficiaries/0197f3a2-5c1e-7b44-9d3f-2a6b8c0e1f57/handover_notes"
 
     def send(*pieces: bytes) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
-        connection.request("POST", path, body=iter(pieces), headers=headers, encode_chunked=True)
+        connection.request("POST", NOTES, body=iter(pieces), headers=headers, encode_chunked=True)
         status = connection.getresponse().status
         connection.close()
         return status

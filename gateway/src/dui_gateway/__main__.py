@@ -24,6 +24,7 @@ def serve(settings: GatewaySettings) -> int:
     """Runs the HTTP server until SIGTERM or SIGINT; calls under way are finished first."""
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
     # Checked here too, where the message reaches whoever starts the gateway.
@@ -41,8 +42,11 @@ def serve(settings: GatewaySettings) -> int:
         workers=settings.gateway_processes,
         blocking_threads=settings.gateway_threads,
         backlog=settings.gateway_backlog,
-        # Requests beyond this wait in the kernel's queue instead of in memory.
-        backpressure=max(settings.gateway_threads * 4, 128),
+        # What granian calls backpressure counts connections, not calls.
+        backpressure=settings.gateway_connections,
+        # Heads beyond the buffer are refused; a body goes through it in pieces. The time is also that of an idle connection: longer
+        # than the 60 s after which proxies close theirs, or they would send calls into a connection that ends.
+        http1_settings=HTTP1Settings(max_buffer_size=65_536, header_read_timeout=75_000),
         runtime_threads=1,
         websockets=False,
         workers_kill_timeout=settings.gateway_drain_seconds,

@@ -50,7 +50,7 @@ def _http_problem(error: HTTPException) -> Response:
     answer = problems.response(
         problems.of_http(error, language), language=language, request_id=secrets.token_hex(16), trace_id=""
     )
-    routes.finish_body(request, answer)
+    routes.close_after_body(request, answer)
     return answer
 
 
@@ -61,7 +61,9 @@ def _internal_problem(error: Exception) -> Response:
     )
     language = language_of(request.headers.get("Accept-Language", ""))
     problem = problems.of_reason(texts.INTERNAL, language)
-    return problems.response(problem, language=language, request_id=request_id, trace_id="")
+    answer = problems.response(problem, language=language, request_id=request_id, trace_id="")
+    routes.close_after_body(request, answer)
+    return answer
 
 
 def create() -> Any:

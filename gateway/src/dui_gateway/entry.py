@@ -55,7 +55,7 @@ class Door:
         self.verifier = verifier
         self._subjects = Bucket(settings.rate_limit_subject_per_second, settings.rate_limit_subject_burst)
         self._tenants = Bucket(settings.rate_limit_tenant_per_second, settings.rate_limit_tenant_burst)
-        self.share = Share(settings.max_concurrent_per_tenant)
+        self.share = Share(settings.gateway_threads)
 
     def enter(self, authorization: str) -> Claims:
         """The claims of a person's token, from the Authorization header. Raises `Turned`."""

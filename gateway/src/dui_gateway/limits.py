@@ -1,4 +1,4 @@
-"""What one caller may ask of one process: a rate for each person and each association, and a share of the threads.
+"""What one caller may ask of one process: a rate and a share of the threads, for each person and each association.
 
 The counts live in the process: with N processes a caller may reach N times as much. They keep one caller from taking the
 gateway down, and are no accounting.
@@ -42,28 +42,30 @@ class Bucket:
 
 
 class Share:
-    """At most `limit` calls under way for each key."""
+    """Of `threads`, one association holds three quarters at most and one person half: whoever holds a thread by sending a body
+    without an end, or by asking a slow service, leaves some to the others."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._under_way: dict[str, int] = {}
+    def __init__(self, threads: int) -> None:
+        self._most = {"subject": max(1, threads // 2), "tenant": max(1, threads * 3 // 4)}
+        self._under_way: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def of(self, key: str) -> Iterator[bool]:
+    def of(self, subject: str, tenant: str) -> Iterator[bool]:
         """True inside when the call may go on."""
+        keys = (("subject", subject), ("tenant", tenant))
+        under_way = self._under_way
         with self._lock:
-            count = self._under_way.get(key, 0)
-            allowed = count < self._limit
+            allowed = all(under_way.get(key, 0) < self._most[key[0]] for key in keys)
             if allowed:
-                self._under_way[key] = count + 1
+                for key in keys:
+                    under_way[key] = under_way.get(key, 0) + 1
         try:
             yield allowed
         finally:
             if allowed:
                 with self._lock:
-                    count = self._under_way[key] - 1
-                    if count:
-                        self._under_way[key] = count
-                    else:
-                        del self._under_way[key]
+                    for key in keys:
+                        under_way[key] -= 1
+                        if not under_way[key]:
+                            del under_way[key]

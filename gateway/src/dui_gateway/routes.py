@@ -32,8 +32,9 @@ from dui_gateway.upstream import Upstream
 # What the kit's services accept as an idempotency key; gRPC metadata takes nothing but printable ASCII.
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?")
 _ETAG = re.compile(r'(?:W/)?"([\x21\x23-\x2b\x2d-\x7e]{1,100})"|([A-Za-z0-9._~+/=\-]{1,100})')
-# A body that is refused is read up to here and thrown away, so that the caller gets to see why.
+# What is left of a body that is refused is read up to here and thrown away, so that the caller gets to see why.
 MAX_DISCARDED_BYTES = 32 << 20
+_BODY_DONE = "dui.body_done"
 _FAILED = frozenset({500, 503, 504})
 
 
@@ -133,25 +134,14 @@ class View:
         operation, parts = self._operation, self._parts
         authorization = current.headers.get("Authorization", "")
         claims = parts.door.enter(authorization)
-        with parts.door.share.of(claims.tenant_id or "") as allowed:
+        with parts.door.share.of(claims.subject, claims.tenant_id or "") as allowed:
             if not allowed:
                 raise Turned(texts.TOO_MANY_AT_ONCE, wait=1)
-            message = self._inputs.read(current, parameters)
-            metadata = [("authorization", authorization), ("x-dui-request-id", request_id)]
-            if traceparent:
-                metadata.append(("traceparent", traceparent))
-            accepted = current.headers.get("Accept-Language")
-            if accepted:
-                metadata.append(("accept-language", language_of(accepted)))
-            key = None
-            if not operation.reads:
-                key = _idempotency_key(current)
-                if key:
-                    metadata.append(("idempotency-key", key))
-                expected = _if_match(current)
-                if expected:
-                    metadata.append(("if-match", expected))
-            reply: Any = parts.upstream.call(operation, message, metadata, retry=operation.reads or key is not None)
+            try:
+                reply = self._call(current, parameters, authorization, request_id, traceparent)
+            except Exception:
+                current.environ[_BODY_DONE] = _discard_body(current)
+                raise
         etag = getattr(reply, operation.resource).etag if operation.resource else ""
         if (
             operation.reads
@@ -172,6 +162,32 @@ class View:
                 answer.headers["Location"] = self._location.format(**known)
         return answer
 
+    def _call(
+        self,
+        current: Request,
+        parameters: Mapping[str, str],
+        authorization: str,
+        request_id: str,
+        traceparent: str | None,
+    ) -> Any:
+        operation = self._operation
+        message = self._inputs.read(current, parameters)
+        metadata = [("authorization", authorization), ("x-dui-request-id", request_id)]
+        if traceparent:
+            metadata.append(("traceparent", traceparent))
+        accepted = current.headers.get("Accept-Language")
+        if accepted:
+            metadata.append(("accept-language", language_of(accepted)))
+        key = None
+        if not operation.reads:
+            key = _idempotency_key(current)
+            if key:
+                metadata.append(("idempotency-key", key))
+            expected = _if_match(current)
+            if expected:
+                metadata.append(("if-match", expected))
+        return self._parts.upstream.call(operation, message, metadata, retry=operation.reads or key is not None)
+
     def _refuse(self, problem: Problem, current: Request, request_id: str, traceparent: str | None) -> Response:
         trace_id = telemetry.trace_id_of(traceparent)
         telemetry.log.info(
@@ -182,20 +198,29 @@ class View:
             request_id=request_id,
         )
         answer = problems.response(problem, language=_language(current), request_id=request_id, trace_id=trace_id)
-        finish_body(current, answer)
+        close_after_body(current, answer)
         return answer
 
 
-def finish_body(current: Request, answer: Response) -> None:
-    """Takes in what the caller is still sending before it is refused. A server that answers and closes in the middle of a
-    body makes the caller see a broken connection instead of the answer; beyond a limit that is what it gets."""
+def _discard_body(current: Request) -> bool:
+    """Takes in what the caller is still sending before it is refused; True when that was all. A server that answers and closes in
+    the middle of a body makes the caller see a broken connection instead of the answer; beyond a limit that is what it gets.
+    A read waits for as long as the caller likes: only for whoever has come in and has a place (`limits.Share`)."""
     source, left = current.environ["wsgi.input"], MAX_DISCARDED_BYTES
     while left > 0:
         chunk = source.read(min(left, 65_536))
         if not chunk:
-            return
+            return True
         left -= len(chunk)
-    answer.headers["Connection"] = "close"
+    return False
+
+
+def close_after_body(current: Request, answer: Response) -> None:
+    """Ends the connection with this answer when a body was announced that nobody has read. Nobody waits for what a stranger says
+    it will send: sixteen that send nothing would hold sixteen threads."""
+    announced = current.content_length or "chunked" in current.headers.get("Transfer-Encoding", "").lower()
+    if announced and not current.environ.get(_BODY_DONE, False):
+        answer.headers["Connection"] = "close"
 
 
 def _language(current: Request) -> str:

@@ -20,10 +20,13 @@ class GatewaySettings(BaseSettings):
 
     #: Address of the public HTTP server.
     gateway_listen: str = "127.0.0.1:8080"
-    #: Threads that run calls in one process. A thread waits for its service most of the time.
-    gateway_threads: int = Field(default=16, ge=1, le=256)
+    #: Threads that run calls in one process, most of the time waiting for a service or for a body. One association may hold three
+    #: quarters of them, one person half.
+    gateway_threads: int = Field(default=64, ge=1, le=512)
     #: Processes. Each has its own limits, key cache and connections.
     gateway_processes: int = Field(default=1, ge=1, le=64)
+    #: Connections open at once in one process, idle ones included; more wait to be accepted.
+    gateway_connections: int = Field(default=512, ge=16)
     #: Connections that may wait to be accepted.
     gateway_backlog: int = Field(default=1024, ge=128)
     #: Seconds that calls under way get to finish when the gateway is asked to stop.
@@ -51,9 +54,6 @@ class GatewaySettings(BaseSettings):
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     #: The deepest nesting of a request body.
     max_json_depth: int = Field(default=16, ge=4)
-    #: Calls that one association may have under way in one process; the rest of the threads stays for the others.
-    max_concurrent_per_tenant: int = Field(default=64, ge=1)
-
     #: Calls a second that one person, or one association, may make of one process, and how many at once after a pause.
     rate_limit_subject_per_second: float = Field(default=1000.0, gt=0)
     rate_limit_subject_burst: int = Field(default=2000, ge=1)
