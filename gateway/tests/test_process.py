@@ -230,7 +230,9 @@ def announced_and_not_sent(gateway: Running, count: int, path: str, **headers: s
     try:
         for n in range(count):
             held.append(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
-            head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{given}{lengths[n % 2]}\r\n\r\n"
+            head = (
+                f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{given}{lengths[n % 2]}\r\n\r\n"
+            )
             held[-1].sendall(head.encode())
         yield held
     finally:

@@ -205,10 +205,13 @@ CASES: dict[str, Callable[[Home], Case]] = {
     "BeneficiaryService/ListFacilityBeneficiaries": lambda home: Case(
         people.ListFacilityBeneficiariesRequest(facility_id=home.home)
     ),
-    "BeneficiaryService/ValidateIdentity": _person(
-        people.ValidateIdentityRequest,
-        document=people.IDENTITY_DOCUMENT_PASSPORT,
-        checked_at=to_timestamp(NOW - timedelta(hours=1)),
+    "BeneficiaryService/ValidateIdentity": lambda home: Case(
+        people.ValidateIdentityRequest(
+            beneficiary_id=home.person_id,
+            document=people.IDENTITY_DOCUMENT_PASSPORT,
+            checked_at=to_timestamp(NOW - timedelta(hours=1)),
+        ),
+        if_match=home.read(home.person_id).etag,
     ),
     "BeneficiaryService/RetrieveIns": _person(people.RetrieveInsRequest),
     "BeneficiaryService/ListDuplicateCandidates": lambda home: (

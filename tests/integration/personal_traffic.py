@@ -124,7 +124,7 @@ class Mishaps:
         """
         with traced(self._traffic):
             apis = {role: Api(self._state, account(self._state, f"{role}.{SLUG}")) for role in ("secretary", "nurse")}
-            apis["administrator"] = Api(self._state, account(self._state, f"{ADMINISTRATOR.role}.{SLUG}"))
+            apis["administrator"] = Api(self._state, account(self._state, f"{ADMINISTRATOR.role}.{SLUG}"), "2")
             self._traffic.marks.add(apis["secretary"].token().rsplit(".", 1)[-1])
             try:
                 beneficiary = self._accepted(apis["secretary"])

@@ -115,7 +115,7 @@ class Association:
 
     def call(self, operation: str, request: Any) -> Any:
         return self.platform.harness.call(
-            f"dui.identity.v1.{operation}", request, as_=self.subject, tenant=self.tenant_id
+            f"dui.identity.v1.{operation}", request, as_=self.subject, tenant=self.tenant_id, acr=2
         )
 
     def account(self, login_: str, email: str | None = None) -> pb.CreateAccountResponse:

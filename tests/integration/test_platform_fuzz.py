@@ -179,7 +179,7 @@ class Platform:
             found["merged_beneficiary_id"] = beneficiary()
         if path.endswith(":unmerge"):
             merge = {"merged_beneficiary_id": found["merged_beneficiary_id"], "reason": "Essai"}
-            self.api("head").post(f"{base}:merge", merge)
+            self.api("head", "2").post(f"{base}:merge", merge)
         if "allergies" in path:
             allergy = {"kind": "ALLERGY_KIND_FOOD", "substance": "Arachide"}
             found["allergy_id"] = nurse.post(f"{base}/allergies", allergy)["allergy_id"]
@@ -199,7 +199,7 @@ class Platform:
             draft = {"handover_note": {"category": "CATEGORY_NURSING", "subject": "À finir"}}
             found["draft_id"] = nurse.post(f"{base}/drafts", draft)["draft_id"]
         if "professional" in path or "account" in path:
-            administrator = self.api("administrator")
+            administrator = self.api("administrator", "2")
             name = {"family_name": "Dufuzz", "given_name": "Camille", "profession": "PROFESSION_NURSE"}
             found["professional_id"] = administrator.post("/v1/professionals", name)["professional_id"]
             if "{account_id}" in path:

@@ -65,7 +65,7 @@ def state() -> State:
 @pytest.fixture(scope="module")
 def administrator(state: State) -> Iterator[Api]:
     """Who suspends."""
-    api = Api(state, next(one for one in state["accounts"] if one["username"] == f"administrator.{SLUG}"))
+    api = Api(state, next(one for one in state["accounts"] if one["username"] == f"administrator.{SLUG}"), "2")
     yield api
     api.close()
 

@@ -281,6 +281,8 @@ def test_an_older_version_of_a_fact_never_replaces_a_newer_one(house: House) -> 
     other.harness.facts(other.tenant, [suspended, older])
     with refused("ACCOUNT_INACTIVE"):
         other.read("nurse")
+    entry = other.journal()[-1]
+    assert (entry.account_id, entry.reason) == (account, "ACCOUNT_INACTIVE")
 
 
 def test_a_token_issued_before_the_sessions_were_revoked_is_refused(house: House) -> None:
@@ -296,6 +298,8 @@ def test_a_token_issued_before_the_sessions_were_revoked_is_refused(house: House
     other.harness.facts(other.tenant, [fact])
     with refused("SESSION_REVOKED"):
         other.read("nurse", issued_at=revoked.timestamp() - 1)
+    entry = other.journal()[-1]
+    assert (entry.account_id, entry.reason) == (other.accounts[NURSE], "SESSION_REVOKED")
     other.read("nurse", issued_at=revoked.timestamp() + 1)
 
 
@@ -355,6 +359,11 @@ def test_the_same_key_gives_the_same_answer_once(house: House) -> None:
     assert house.notes("lait") == 1
     with refused("IDEMPOTENCY_KEY_REUSED"):
         house.write("nurse", "soja", idempotency_key=key)
+    one, again = house.journal()[-2:]
+    assert (one.repeated_call, again.repeated_call) == (False, True)
+    assert one.resource_id == again.resource_id == first.allergy.allergy_id
+    assert (one.category, one.beneficiary_id) == (again.category, again.beneficiary_id)
+    assert one.entry_id != again.entry_id
 
 
 def test_twenty_concurrent_calls_with_one_key_write_once_and_all_get_the_answer(house: House) -> None:

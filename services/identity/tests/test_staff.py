@@ -243,6 +243,14 @@ class TestAssignments:
         assert len(seen) == 4
         assert seen == sorted(seen, reverse=True)
 
+    def test_nobody_assigns_themselves_and_who_gave_it_is_kept(self, association: Association) -> None:
+        own = association.call("AccountService/GetMyAccount", pb.GetMyAccountRequest()).account.account_id
+        wanted = pb.Assignment(profession=P.PROFESSION_DOCTOR)
+        request = pb.CreateAssignmentRequest(account_id=own, assignment=wanted)
+        with pytest.raises(CallFailed) as refused:
+            association.call("AssignmentService/CreateAssignment", request)
+        assert (refused.value.field, refused.value.reason) == ("account_id", "OWN_ASSIGNMENT")
+
     def test_the_last_administrator_keeps_their_assignment(self, association: Association) -> None:
         account = association.administrator_account_id
         (only,) = association.call(

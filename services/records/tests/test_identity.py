@@ -39,7 +39,8 @@ def validate(world: World, person: pb.Beneficiary, document: int = pb.IDENTITY_D
         document=document,  # type: ignore[arg-type]
         checked_at=to_timestamp(datetime.now(UTC)),
     )
-    return world.call("BeneficiaryService/ValidateIdentity", request, as_="secretary").beneficiary  # type: ignore[no-any-return]
+    options = {"as_": "secretary", "if_match": person.etag}
+    return world.call("BeneficiaryService/ValidateIdentity", request, **options).beneficiary  # type: ignore[no-any-return]
 
 
 def test_a_secretary_opens_a_record_and_reads_it(world: World) -> None:

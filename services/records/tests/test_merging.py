@@ -11,7 +11,7 @@ from dui.options.v1.options_pb2 import Category
 from dui.records.v1 import allergies_pb2, handover_notes_pb2, stays_pb2
 from dui.records.v1 import beneficiaries_pb2 as pb
 from dui_kit.testing import CallFailed
-from dui_records.testing import World
+from dui_records.testing import DIRECTOR, World
 
 
 def merge(world: World, surviving: str, merged: str, **options: object) -> pb.Beneficiary:
@@ -190,3 +190,23 @@ def test_merges_of_three_records_in_every_direction_at_once_leave_no_chain(world
     for pointer in survivors.values():
         assert pointer is None or survivors[pointer] is None
     assert all(ours == projected for ours, projected in pointers(world, *ids))
+
+
+def test_a_merge_asks_for_both_records_or_for_the_whole_association(world: World) -> None:
+    """Otherwise a head of one facility would read everything of another facility's record by merging it into their own."""
+    mine, foreign = world.open().beneficiary_id, world.open(as_="elsewhere", facility_id=world.workshop).beneficiary_id
+    world.hire("head", DIRECTOR, facility_id=world.home)
+    for surviving, merged in ((mine, foreign), (foreign, mine)):
+        with pytest.raises(CallFailed) as refused:
+            merge(world, surviving, merged, as_="head")
+        assert (refused.value.code, refused.value.reason) == ("PERMISSION_DENIED", "MERGE_OUT_OF_REACH")
+    merge(world, mine, world.open().beneficiary_id, as_="head")
+    world.hire("head", DIRECTOR, facility_id=world.workshop)
+    merge(world, mine, foreign, as_="head")
+
+
+def test_a_merge_asks_for_a_second_factor(world: World) -> None:
+    kept, other = world.open().beneficiary_id, world.open().beneficiary_id
+    with pytest.raises(CallFailed) as refused:
+        merge(world, kept, other, acr=1)
+    assert refused.value.reason == "STEP_UP_REQUIRED"

@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from dui.access.v1 import facts_pb2
 from dui.records.v1 import allergies_pb2, events_pb2
 from dui.records.v1 import beneficiaries_pb2 as people
 from dui.records.v1 import stays_pb2 as pb
 from dui_kit.ids import new_id
 from dui_kit.testing import CallFailed
-from dui_records.testing import NURSE, World, mask
+from dui_kit.times import to_timestamp
+from dui_records.testing import NURSE, SECRETARY, World, mask
 
 WORK, RESIDENTIAL, DAY = pb.STAY_MODALITY_WORK, pb.STAY_MODALITY_RESIDENTIAL, pb.STAY_MODALITY_DAY
 
@@ -85,6 +87,52 @@ def test_a_decision_belongs_to_the_facility_asked(world: World) -> None:
     accepted = world.call("AdmissionService/AcceptAdmission", request, as_="elsewhere").admission
     assert accepted.status == pb.ADMISSION_STATUS_ACCEPTED
     assert refusal_of(world.enter, person, admission.admission_id, as_="secretary").reason == "NOT_OF_THIS_FACILITY"
+
+
+def test_a_right_to_decide_at_one_place_is_none_at_another(world: World) -> None:
+    """Somebody who only reads at the workshop, though they write at home, decides nothing there."""
+    person = world.open().beneficiary_id
+    world.admit(person)
+    world.hire("secretary", NURSE, facility_id=world.workshop)
+    admission = world.ask(person, facility_id=world.workshop, modality=WORK, accepted=False, as_="secretary")
+    request = pb.AcceptAdmissionRequest(beneficiary_id=person, admission_id=admission.admission_id)
+    refusal = refusal_of(world.call, "AdmissionService/AcceptAdmission", request, as_="secretary")
+    assert refusal.reason == "NOT_OF_THIS_FACILITY"
+
+
+def test_who_is_assigned_to_a_unit_moves_nobody_out_of_it_or_into_another(world: World) -> None:
+    world.hire("of_unit", SECRETARY, facility_id=world.home, unit_id=world.unit)
+    person = world.open().beneficiary_id
+    admission = world.ask(person)
+    refusal = refusal_of(world.enter, person, admission.admission_id, unit_id=world.other_unit, as_="of_unit")
+    assert refusal.reason == "NOT_OF_THIS_FACILITY"
+    stay = world.enter(person, admission.admission_id, unit_id=world.unit, as_="of_unit")
+    move = pb.UpdateStayRequest(
+        beneficiary_id=person,
+        stay_id=stay.stay_id,
+        stay=pb.Stay(unit_id=world.other_unit),
+        update_mask=mask("unit_id"),
+    )
+    refusal = refusal_of(world.call, "StayService/UpdateStay", move, as_="of_unit", if_match=stay.etag)
+    assert refusal.reason == "NOT_OF_THIS_FACILITY"
+    moved = world.call("StayService/UpdateStay", move, as_="secretary", if_match=stay.etag).stay
+    assert moved.unit_id == world.other_unit
+
+
+def test_broken_glass_opens_the_record_and_no_admission(world: World) -> None:
+    person = world.open().beneficiary_id
+    glass = facts_pb2.BreakGlassChanged(
+        break_glass_id=new_id(),
+        version=1,
+        account_id=world.accounts["elsewhere"],
+        beneficiary_id=person,
+        valid_from=to_timestamp(world.now - timedelta(minutes=1)),
+        valid_to=to_timestamp(world.now + timedelta(hours=4)),
+    )
+    world.harness.facts(world.tenant, [glass])
+    assert world.read(person, as_="elsewhere").beneficiary_id == person
+    refusal = refusal_of(world.ask, person, facility_id=world.workshop, modality=WORK, as_="elsewhere")
+    assert refusal.reason == "OUT_OF_PERIMETER"
 
 
 def test_the_same_request_is_not_open_twice(world: World) -> None:

@@ -144,7 +144,7 @@ def _association(state: State, plan: demo_data.Association, identities: _Identit
         metadata = (("authorization", f"Bearer {_service_token(state)}"),)
         opened = stub.CreateAssociation(request, timeout=20, metadata=metadata)
     tenant_id = opened.association.association_id
-    administrator = Api(state, _account(state, plan, tenant_id, ADMINISTRATOR, staff, login))
+    administrator = Api(state, _account(state, plan, tenant_id, ADMINISTRATOR, staff, login), acr="2")
     _wait_for(administrator)
     facilities, units = _facilities(administrator, plan)
     for post in plan.posts:

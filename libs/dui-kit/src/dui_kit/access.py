@@ -57,7 +57,9 @@ SELECT t.active, a.account_id, a.active, a.sessions_revoked_at,
        (SELECT min(h.sent_at) FROM access_heartbeat h WHERE h.tenant_id = t.tenant_id),
        s.profession, p.rights, {reach}, {people}, {glass}
 FROM access_tenant t
-LEFT JOIN access_account a ON a.tenant_id = t.tenant_id AND a.subject = $2 AND a.active
+LEFT JOIN LATERAL (
+     SELECT account_id, active, sessions_revoked_at FROM access_account
+     WHERE tenant_id = $1 AND subject = $2 ORDER BY active DESC LIMIT 1) a ON true
 {person}
 LEFT JOIN access_assignment s ON s.tenant_id = t.tenant_id AND s.account_id = a.account_id
      AND s.valid_from <= now() AND (s.valid_to IS NULL OR s.valid_to > now())
@@ -83,6 +85,7 @@ _GLASS = """EXISTS (SELECT 1 FROM access_break_glass g
           AND g.valid_from <= now() AND g.valid_to > now())"""
 
 _OF_PERSON = Statement(_HEAD.format(reach=_REACH_PERSON, people="b.ids", glass=_GLASS, person=_PERSON))
+_OF_PERSON_WITHOUT_GLASS = Statement(_HEAD.format(reach=_REACH_PERSON, people="b.ids", glass="false", person=_PERSON))
 _OF_FACILITY = Statement(
     _HEAD.format(
         reach="CASE WHEN s.facility_id IS NULL OR s.facility_id = $3 THEN 0 END",
@@ -98,7 +101,8 @@ def question(rule: Rule, *, tenant_id: str, subject: str, beneficiary_id: str, f
     """The statement whose result decides one call."""
     match rule.perimeter:
         case Perimeter.PERIMETER_BENEFICIARY:
-            return _OF_PERSON(tenant_id, subject, beneficiary_id or None)
+            asked = _OF_PERSON if rule.break_glass else _OF_PERSON_WITHOUT_GLASS
+            return asked(tenant_id, subject, beneficiary_id or None)
         case Perimeter.PERIMETER_FACILITY:
             return _OF_FACILITY(tenant_id, subject, facility_id or None)
         case _:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
 from dui.options.v1 import options_pb2
+from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import Message
 
@@ -14,6 +16,7 @@ Category = options_pb2.Category
 Action = options_pb2.Action
 Perimeter = options_pb2.Perimeter
 
+_PARAMETER = re.compile(r"\{([a-z0-9_]+_id)\}")
 _CATEGORIES = options_pb2.DESCRIPTOR.enum_types_by_name["Category"]
 
 #: Categories open to the persons who prepare an admission.
@@ -35,7 +38,13 @@ class Rule:
     perimeter: int
     beneficiary_path: tuple[str, ...]
     facility_path: tuple[str, ...]
+    #: The id in the address besides person and facility: an account, an assignment, a note. Empty: none.
+    resource_field: str
+    #: Where the reply of a change holds the id of what was made: a field and a field of it. Empty: nowhere.
+    made_path: tuple[str, ...]
     acr: int
+    #: False: a person whose record was opened in an emergency stays out of reach.
+    break_glass: bool
 
     @property
     def reads(self) -> bool:
@@ -78,8 +87,25 @@ def rule_of(method: MethodDescriptor) -> Rule:
         perimeter=access.perimeter,
         beneficiary_path=tuple(beneficiary.split(".")) if beneficiary.split(".")[0] in fields else (),
         facility_path=tuple(facility.split(".")) if facility.split(".")[0] in fields else (),
+        resource_field=_resource_field(method, {beneficiary, facility}),
+        made_path=_made_path(method, {beneficiary, facility} & {"beneficiary_id", *fields.keys()}),
         acr=access.acr or 1,
+        break_glass=not access.without_break_glass,
     )
+
+
+def _resource_field(method: MethodDescriptor, others: set[str]) -> str:
+    http = method.GetOptions().Extensions[annotations_pb2.http]
+    named = _PARAMETER.findall(str(getattr(http, http.WhichOneof("pattern") or "get")))
+    return next((name for name in reversed(named) if name not in others), "")
+
+
+def _made_path(method: MethodDescriptor, others: set[str]) -> tuple[str, ...]:
+    for field in method.output_type.fields:
+        name = f"{field.name}_id"
+        if field.message_type is not None and name in field.message_type.fields_by_name and name not in others:
+            return (field.name, name)
+    return ()
 
 
 def value_at(message: Message, path: tuple[str, ...]) -> str | int:

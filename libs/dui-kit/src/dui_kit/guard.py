@@ -46,6 +46,8 @@ NO_TENANT = "00000000-0000-0000-0000-000000000000"
 _REFRESHABLE = frozenset(
     {"ACCOUNT_INACTIVE", "NOT_ASSIGNED", "RIGHT_MISSING", "OUT_OF_PERIMETER", "NOT_FOUND", "PLACE_UNKNOWN"}
 )
+#: Refusals that are about rights, though their code says something else to the caller.
+_DENIALS = frozenset({"SESSION_REVOKED", "STALE_RIGHTS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class _Trace:
     beneficiary_id: str
     facility_id: str
     trace_id: str
+    resource_id: str = ""
     account_id: str | None = None
     break_glass: bool = False
     stale: bool = False
@@ -106,7 +109,16 @@ class _Trace:
             trace_id=self.trace_id,
             seen_beneficiary_ids=seen or (),
             acr=self.claims.acr,
+            resource_id=self.resource_id or None,
         )
+
+    def again(self, first: journal_pb2.JournalEntry) -> journal_pb2.JournalEntry:
+        """The entry of a call that got the answer of an earlier one: about what that one was about."""
+        self.category, self.resource_id = first.category, first.resource_id
+        self.beneficiary_id, self.facility_id = first.beneficiary_id, first.facility_id
+        entry = self.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=list(first.seen_beneficiary_ids))
+        entry.repeated_call = True
+        return entry
 
 
 def _may_be_late(failure: Refusal, trace: _Trace) -> bool:
@@ -144,11 +156,12 @@ class Guard:
             beneficiary_id=str(value_at(request, rule.beneficiary_path)),
             facility_id=str(value_at(request, rule.facility_path)),
             trace_id=trace_id_of(meta.traceparent),
+            resource_id=str(getattr(request, rule.resource_field, "")),
         )
         try:
             return self._attempt(method, request, meta, trace, remaining)
         except Refusal as refusal:
-            if refusal.reason.code is Code.PERMISSION_DENIED:
+            if refusal.reason.code is Code.PERMISSION_DENIED or refusal.reason.name in _DENIALS:
                 self._journal_denial(trace, refusal.reason)
             raise
 
@@ -180,7 +193,7 @@ class Guard:
                     decision, known = self._open(connection, trace, keyed, remaining)
                     refusal = None if decision is None else self._judge(trace, decision)
                     if refusal is None:
-                        if known:
+                        if keyed and known:
                             return self._repeat(connection, method, trace, keyed, known)
                         return self._answer(connection, method, request, meta, trace, decision, keyed, remaining)
             except (DBAPIError, psycopg.Error) as error:
@@ -261,14 +274,11 @@ class Guard:
             return Refusal(texts.STALE_RIGHTS)
         return None
 
-    def _repeat(
-        self, connection: Connection, method: Method, trace: _Trace, keyed: Keyed | None, known: list[Any]
-    ) -> Message:
+    def _repeat(self, connection: Connection, method: Method, trace: _Trace, keyed: Keyed, known: list[Any]) -> Message:
         """The reply of the first call with the same key; the repetition leaves its own trace."""
-        reply = keyed.known(known, self._tools.page_tokens) if keyed else None
-        entry = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED)
-        commit(raw(connection), journal_step(trace.tenant_id, entry))
-        return method.reply.FromString(reply or b"")
+        reply, first = keyed.known(known, self._tools.page_tokens)
+        commit(raw(connection), journal_step(trace.tenant_id, trace.again(first)))
+        return method.reply.FromString(reply)
 
     def _answer(
         self,
@@ -287,13 +297,15 @@ class Guard:
                 reply = method.answer(request, call)
             finally:
                 trace.learn(call)
+            if not trace.resource_id and not trace.rule.reads:
+                trace.resource_id = str(value_at(reply, trace.rule.made_path))
             steps = call.end()
             if call.tenant_id != NO_TENANT:
+                entry = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
                 if (
                     keyed and call.tenant_id == trace.tenant_id
                 ):  # a call that entered its tenant repeats safely by itself
-                    steps.append(keyed.keep(reply, self._tools.page_tokens))
-                entry = trace.entry(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
+                    steps.append(keyed.keep(reply, entry, self._tools.page_tokens))
                 steps.append(journal_step(call.tenant_id, entry))
             if remaining() <= 0:
                 raise Refusal(texts.DEADLINE_PASSED)
@@ -333,11 +345,10 @@ class Guard:
         if keyed is None or failure.reason.code not in replayable:
             raise failure
         with connected(self._tools.engine) as connection:
-            _, found = self._open(connection, trace, keyed, remaining)
-            known = keyed.known(found, self._tools.page_tokens)
-        if known is None:
-            raise failure
-        return method.reply.FromString(known)
+            _, known = self._open(connection, trace, keyed, remaining)
+            if not known:
+                raise failure
+            return self._repeat(connection, method, trace, keyed, known)
 
     def _translate(self, error: DBAPIError | psycopg.Error) -> Refusal:
         """What an error of the database means to the caller."""

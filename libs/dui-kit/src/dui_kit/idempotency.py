@@ -2,7 +2,8 @@
 
 The key belongs to one tenant, subject and operation. The same key with the same request answers what the first call
 answered; with another request it is refused. Of two concurrent calls the database lets one commit; the other replays.
-Outcomes are kept encrypted: they may hold what is written nowhere else, such as a first password.
+Outcomes are kept encrypted: they may hold what is written nowhere else, such as a first password. Beside the reply is the entry
+of the access journal, so that a repetition is journalled as what it was about.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
-from google.protobuf.message import Message
+from dui.journal.v1.journal_pb2 import JournalEntry
+from google.protobuf.message import DecodeError, Message
 
 from dui_kit.errors import Refusal
 from dui_kit.pages import PageTokens
@@ -23,6 +25,8 @@ from dui_kit.texts import IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_REUSED, IDEMP
 #: Constraint that a second commit of the same key breaks.
 CONSTRAINT = "idempotency_pkey"
 
+#: Bytes that tell how long the entry is; then the entry, then the reply.
+_SIZE_BYTES = 4
 _KEY = re.compile(r"[\x21-\x7e]{1,100}")
 _FIND = Statement(
     "SELECT request_hash, response FROM idempotency WHERE tenant_id = $1 AND subject = $2 AND operation = $3 AND key = $4"
@@ -47,21 +51,24 @@ class Keyed:
         """The statement whose rows `known` reads."""
         return _FIND(self.tenant_id, self.subject, self.operation, self.key)
 
-    def known(self, rows: Sequence[tuple[Any, ...]], seals: PageTokens) -> bytes | None:
-        """The serialized reply of the first call, or None; Refusal when the key was used for another request."""
-        if not rows:
-            return None
+    def known(self, rows: Sequence[tuple[Any, ...]], seals: PageTokens) -> tuple[bytes, JournalEntry]:
+        """The serialized reply of the first call and its entry of the journal; Refusal when the key was used for another
+        request."""
         digest, sealed = rows[0]
         if bytes(digest) != self.digest:
             raise Refusal(IDEMPOTENCY_KEY_REUSED, field="Idempotency-Key")
         try:
-            return seals.open_bytes(bytes(sealed), self._context())
-        except (InvalidTag, ValueError):
+            kept = seals.open_bytes(bytes(sealed), self._context())
+            size = int.from_bytes(kept[:_SIZE_BYTES])
+            return kept[_SIZE_BYTES + size :], JournalEntry.FromString(kept[_SIZE_BYTES : _SIZE_BYTES + size])
+        except (InvalidTag, ValueError, DecodeError):
             raise Refusal(IDEMPOTENCY_OUTCOME_LOST, field="Idempotency-Key") from None
 
-    def keep(self, reply: Message, seals: PageTokens) -> Step:
-        """What keeps the reply; the primary key refuses a second one."""
-        sealed = seals.seal_bytes(reply.SerializeToString(), self._context())
+    def keep(self, reply: Message, entry: JournalEntry, seals: PageTokens) -> Step:
+        """What keeps the outcome; the primary key refuses a second one."""
+        journalled = entry.SerializeToString()
+        kept = len(journalled).to_bytes(_SIZE_BYTES) + journalled + reply.SerializeToString()
+        sealed = seals.seal_bytes(kept, self._context())
         return _KEEP(self.tenant_id, self.subject, self.operation, self.key, self.digest, sealed)
 
     def _context(self) -> bytes:

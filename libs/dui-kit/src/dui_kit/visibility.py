@@ -1,13 +1,50 @@
-"""The persons whom a caller may reach, as SQL: list RPCs join it."""
+"""The persons whom a caller may reach, as SQL (list RPCs join it), and the places where they may decide."""
 
 from __future__ import annotations
 
-from sqlalchemy import Integer, Select, and_, cast, func, or_, select, true
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, cast, func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from dui_kit.call import Call
 from dui_kit.contract import ADMISSION_CATEGORIES
+from dui_kit.statements import Query
 from dui_kit.tables import access_assignment, access_perimeter, access_policy
+
+_s, _p = access_assignment.c, access_policy.c
+
+
+def _in_force() -> ColumnElement[bool]:
+    return and_(_s.valid_from <= func.now(), or_(_s.valid_to.is_(None), _s.valid_to > func.now()))
+
+
+_unit_id = bindparam("unit_id", type_=_s.unit_id.type)
+_RIGHT_AT = Query(
+    select(_s.assignment_id)
+    .join(access_policy, and_(_p.tenant_id == _s.tenant_id, _p.profession == _s.profession))
+    .where(
+        _s.tenant_id == bindparam("tenant"),
+        _s.account_id == bindparam("account_id"),
+        _in_force(),
+        or_(_s.facility_id.is_(None), _s.facility_id == bindparam("facility_id")),
+        or_(_s.unit_id.is_(None), _unit_id.is_(None), _s.unit_id == _unit_id),
+        _p.rights[bindparam("category", type_=Integer())].op("&")(bindparam("bit")) != 0,
+    )
+    .limit(1)
+)
+
+
+def may_decide_at(call: Call, facility_id: str | None, unit_id: str | None = None) -> bool:
+    """Whether an assignment in force gives the caller the right of the call's rule at a facility, and at its unit when there is
+    one; `facility_id` None: in the whole association. That the caller reaches the person is another question."""
+    found = call.rows(
+        _RIGHT_AT,
+        account_id=call.caller.account_id,
+        facility_id=facility_id,
+        unit_id=unit_id,
+        category=call.rule.category,
+        bit=1 << call.rule.action,
+    )
+    return bool(found)
 
 
 def visible_beneficiaries(call: Call, *, facility_id: str | None = None) -> Select[tuple[str]]:
@@ -26,7 +63,7 @@ def visible_categories(call: Call, *, facility_id: str | None = None) -> Select[
     asked = func.unnest(cast(wanted, ARRAY(Integer))).table_valued("category").render_derived()
     category = asked.c.category
     bit = 1 << call.rule.action
-    q, s, p = access_perimeter.c, access_assignment.c, access_policy.c
+    q = access_perimeter.c
     now = func.now()
     statement = (
         select(q.beneficiary_id, category)
@@ -34,21 +71,20 @@ def visible_categories(call: Call, *, facility_id: str | None = None) -> Select[
         .join(
             access_assignment,
             and_(
-                s.tenant_id == q.tenant_id,
-                s.account_id == call.caller.account_id,
-                s.valid_from <= now,
-                or_(s.valid_to.is_(None), s.valid_to > now),
-                or_(s.facility_id.is_(None), s.facility_id == q.facility_id),
-                or_(s.unit_id.is_(None), q.unit_id.is_(None), s.unit_id == q.unit_id),
+                _s.tenant_id == q.tenant_id,
+                _s.account_id == call.caller.account_id,
+                _in_force(),
+                or_(_s.facility_id.is_(None), _s.facility_id == q.facility_id),
+                or_(_s.unit_id.is_(None), q.unit_id.is_(None), _s.unit_id == q.unit_id),
             ),
         )
-        .join(access_policy, and_(p.tenant_id == s.tenant_id, p.profession == s.profession))
+        .join(access_policy, and_(_p.tenant_id == _s.tenant_id, _p.profession == _s.profession))
         .join(asked, true())
         .where(
             q.tenant_id == call.tenant_id,
             q.valid_from <= now,
             or_(q.valid_to.is_(None), q.valid_to > now),
-            p.rights[category].op("&")(bit) != 0,
+            _p.rights[category].op("&")(bit) != 0,
             or_(q.admission_only.is_(False), category.in_(sorted(ADMISSION_CATEGORIES))),
         )
     )

@@ -33,8 +33,8 @@ class Association:
         """Subject of the administrator's token."""
         return f"{self.slug}-administrator"
 
-    def call(self, operation: str, request: Message, *, as_: str = "", acr: int = 1, **headers: Any) -> Any:
-        """A call by the administrator unless told."""
+    def call(self, operation: str, request: Message, *, as_: str = "", acr: int = 2, **headers: Any) -> Any:
+        """A call by the administrator, with a second factor, unless told."""
         return self.harness.call(
             f"dui.identity.v1.{operation}",
             request,

@@ -59,7 +59,7 @@ class TestTheLifeOfAnAccount:
             (suspend, lambda: rules.check_suspend(status, own=False)),
             (reactivate, lambda: rules.check_reactivate(status)),
             (end, lambda: rules.check_end(status, own=False)),
-            (assign, lambda: rules.check_assignable(status)),
+            (assign, lambda: rules.check_assignable(status, own=False)),
         ):
             if expected:
                 assert refusal(change) == (expected, "account_id")
@@ -103,7 +103,7 @@ class TestPeriods:
         [
             (Period(NOW - DAY, None), None, NOW),
             (Period(NOW + DAY, None), None, NOW + DAY),  # never was in force
-            (Period(NOW - DAY, NOW + DAY), NOW + 2 * DAY, NOW + 2 * DAY),
+            (Period(NOW - DAY, NOW + 2 * DAY), NOW + DAY, NOW + DAY),
             (Period(NOW - DAY, None), NOW - timedelta(minutes=4), NOW),  # a clock that is late
             (Period(NOW + DAY, None), NOW + DAY, NOW + DAY),
         ],
@@ -119,6 +119,7 @@ class TestPeriods:
             (Period(NOW - DAY, NOW), None, "ASSIGNMENT_ENDED"),
             (Period(NOW - DAY, None), NOW - timedelta(minutes=6), "END_IN_PAST"),
             (Period(NOW + DAY, None), NOW + timedelta(hours=1), "ENDS_BEFORE_START"),
+            (Period(NOW - DAY, NOW + DAY), NOW + 2 * DAY, "END_LATER"),
         ],
     )
     def test_the_past_is_not_rewritten(self, period: Period, wanted: datetime | None, reason: str) -> None:

@@ -106,8 +106,9 @@ class World:
         )
 
     def call(self, operation: str, request: Message, **options: Any) -> Any:
-        """A call of the association."""
+        """A call of the association, by its director with a second factor unless told."""
         options.setdefault("as_", "director")
+        options.setdefault("acr", 2)
         return self.harness.call(f"dui.records.v1.{operation}", request, tenant=self.tenant, **options)
 
     def person(self, **traits: Any) -> people.Beneficiary:

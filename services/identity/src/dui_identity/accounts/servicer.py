@@ -150,6 +150,7 @@ class AccountServicer:
         ).all()
         for row in open_ones:
             row.valid_to = rules.end_period(Period(row.valid_from, row.valid_to), None, now=call.now).end
+            row.ended_by_account_id = call.caller.account_id
             row.version += 1
             call.publish(assignment_changed(row))
 

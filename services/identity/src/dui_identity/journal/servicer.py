@@ -149,6 +149,7 @@ def _to_proto(row: Sequence[Any]) -> pb.AccessRecord:
         break_glass=entry.break_glass,
         stale_access=entry.stale_access,
         trace_id=entry.trace_id,
+        repeated_call=entry.repeated_call,
     )
     if entry.HasField("account_id"):
         record.account_id = entry.account_id
@@ -156,6 +157,8 @@ def _to_proto(row: Sequence[Any]) -> pb.AccessRecord:
         record.beneficiary_id = entry.beneficiary_id
     if entry.HasField("facility_id"):
         record.facility_id = entry.facility_id
+    if entry.HasField("resource_id"):
+        record.resource_id = entry.resource_id
     if family_name is not None:
         record.professional_name = f"{given_name} {family_name}"
     return record

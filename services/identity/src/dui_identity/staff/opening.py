@@ -105,6 +105,7 @@ class Opening:
             valid_from=period.start,
             valid_to=period.end,
             version=1,
+            author_account_id=self.author_account_id,
         )
         self.session.add(row)
         self.session.flush()

@@ -78,6 +78,12 @@ OWN_ACCOUNT = Reason(
     fr="On ne suspend ni ne clôt son propre compte : demandez à un autre administrateur.",
     en="Nobody suspends or ends their own account: ask another administrator.",
 )
+OWN_ASSIGNMENT = Reason(
+    "OWN_ASSIGNMENT",
+    Code.FAILED_PRECONDITION,
+    fr="On ne se donne pas d'affectation à soi-même : demandez à un autre administrateur.",
+    en="Nobody assigns themselves: ask another administrator.",
+)
 LAST_ADMINISTRATOR = Reason(
     "LAST_ADMINISTRATOR",
     Code.FAILED_PRECONDITION,
@@ -95,6 +101,12 @@ END_IN_PAST = Reason(
     Code.INVALID_ARGUMENT,
     fr="L'accès était ouvert jusqu'à maintenant : laissez la fin vide pour y mettre fin tout de suite.",
     en="Access was open until now: leave the end empty to end it at once.",
+)
+END_LATER = Reason(
+    "END_LATER",
+    Code.INVALID_ARGUMENT,
+    fr="Cette affectation finit déjà plus tôt : pour la prolonger, créez-en une autre à sa suite.",
+    en="This assignment already ends earlier: to prolong it, make another one after it.",
 )
 ASSIGNMENT_ENDED = Reason(
     "ASSIGNMENT_ENDED",
@@ -174,8 +186,10 @@ def check_invite(status: Status, email: str | None) -> None:
         raise Refusal(EMAIL_MISSING, field="account_id")
 
 
-def check_assignable(status: Status) -> None:
-    """Refuses to assign somebody who left."""
+def check_assignable(status: Status, *, own: bool) -> None:
+    """Refuses to assign oneself, or somebody who left."""
+    if own:
+        raise Refusal(OWN_ASSIGNMENT, field="account_id")
     _check_not_ended(status)
 
 
@@ -211,7 +225,7 @@ def check_place(facility_id: str | None, unit_id: str | None) -> None:
 
 
 def end_period(period: Period, wanted: datetime | None, *, now: datetime) -> Period:
-    """The period once ended, at once or at an instant to come.
+    """The period once ended, at once or at an instant to come, never later than it would have ended.
 
     One that has not started becomes empty: it never was in force. The past is not rewritten: access was open until now.
     """
@@ -221,6 +235,8 @@ def end_period(period: Period, wanted: datetime | None, *, now: datetime) -> Per
         return Period(period.start, max(now, period.start))
     if wanted < now - CLOCK_TOLERANCE:
         raise Refusal(END_IN_PAST, field="valid_to")
+    if period.end is not None and wanted > period.end:
+        raise Refusal(END_LATER, field="valid_to")
     end = max(wanted, now)
     if end < period.start:
         raise Refusal(ENDS_BEFORE_START, field="valid_to")

@@ -105,7 +105,7 @@ class AssignmentServicer:
         account = lock_account(call.session, call.tenant_id, request.account_id)
         if account is None:
             raise not_found("account_id")
-        rules.check_assignable(Status(account.status))
+        rules.check_assignable(Status(account.status), own=account.account_id == call.caller.account_id)
         facility_id, unit_id = wanted.facility_id or None, wanted.unit_id or None
         rules.check_place(facility_id, unit_id)
         if facility_id and not is_facility(call.session, call.tenant_id, facility_id):
@@ -160,6 +160,7 @@ class AssignmentServicer:
         if not period.holds_at(call.now):
             check_administered(call, without_assignment=row.assignment_id)
         row.valid_to = period.end
+        row.ended_by_account_id = call.caller.account_id
         row.version += 1
         call.session.flush()
         call.publish(assignment_changed(row))
@@ -227,6 +228,8 @@ def assignment_proto(row: Assignment) -> pb.Assignment:
         facility_id=row.facility_id,
         unit_id=row.unit_id,
         valid_from=to_timestamp(row.valid_from),
+        author_account_id=row.author_account_id,
+        ended_by_account_id=row.ended_by_account_id,
     )
     if row.valid_to is not None:
         found.valid_to.CopyFrom(to_timestamp(row.valid_to))

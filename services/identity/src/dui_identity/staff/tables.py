@@ -135,3 +135,6 @@ class Assignment(Base):
     valid_from: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     valid_to: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     version: Mapped[int] = mapped_column(Integer)
+    #: Unset: an operator, or given before the platform kept it.
+    author_account_id: Mapped[str | None] = mapped_column(UUID(as_uuid=False))
+    ended_by_account_id: Mapped[str | None] = mapped_column(UUID(as_uuid=False))

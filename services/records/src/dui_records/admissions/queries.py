@@ -6,9 +6,9 @@ from dui.records.v1 import stays_pb2 as pb
 from dui_kit.call import Call
 from dui_kit.columns import AnyRow
 from dui_kit.errors import Refusal, not_found
-from dui_kit.tables import access_assignment
 from dui_kit.times import to_timestamp
-from sqlalchemy import func, insert, or_, select, update
+from dui_kit.visibility import may_decide_at
+from sqlalchemy import insert, select, update
 
 from dui_records.admissions.events import admission_changed, admission_perimeter
 from dui_records.admissions.rules import NOT_OF_THIS_FACILITY, AdmissionStatus, Decision, decided
@@ -48,22 +48,11 @@ def of_person(call: Call, admission_id: str, *, field: str, lock: bool = False) 
     return row
 
 
-def check_works_at(call: Call, facility_id: str) -> None:
-    """Refuses a decision that belongs to a facility where the caller has no assignment in force: that the person is also
-    accompanied where the caller works is not enough."""
-    s = access_assignment.c
-    query = (
-        select(s.assignment_id)
-        .where(
-            s.tenant_id == call.tenant_id,
-            s.account_id == call.caller.account_id,
-            or_(s.facility_id.is_(None), s.facility_id == facility_id),
-            s.valid_from <= func.now(),
-            or_(s.valid_to.is_(None), s.valid_to > func.now()),
-        )
-        .limit(1)
-    )
-    if call.session.scalar(query) is None:
+def check_decides_at(call: Call, facility_id: str, unit_id: str | None = None) -> None:
+    """Refuses a decision that belongs to a facility, or to a unit of it, where no assignment in force gives the caller the right
+    to take it: that the person is also accompanied where the caller works is not enough."""
+    call.facility_id = facility_id
+    if not may_decide_at(call, facility_id, unit_id):
         raise Refusal(NOT_OF_THIS_FACILITY)
 
 

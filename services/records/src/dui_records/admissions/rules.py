@@ -50,8 +50,8 @@ BENEFICIARY_DECEASED = Reason(
 NOT_OF_THIS_FACILITY = Reason(
     "NOT_OF_THIS_FACILITY",
     Code.PERMISSION_DENIED,
-    fr="Cette décision appartient à l'établissement concerné, où vous n'êtes pas affecté.",
-    en="This decision is for the facility concerned, where you are not assigned.",
+    fr="Cette décision appartient à l'établissement ou à l'unité concernés, où aucune affectation ne vous en donne le droit.",
+    en="This decision is for the facility or the unit concerned, where no assignment gives you the right to take it.",
 )
 
 

@@ -93,14 +93,14 @@ class AdmissionServicer:
     def AcceptAdmission(self, request: pb.AcceptAdmissionRequest, call: Call) -> pb.AcceptAdmissionResponse:
         """The facility accepts."""
         row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
-        queries.check_works_at(call, row.facility_id)
+        queries.check_decides_at(call, row.facility_id)
         row = queries.decide(call, row, rules.Decision.ACCEPT)
         return pb.AcceptAdmissionResponse(admission=queries.to_proto(call, row))
 
     def RefuseAdmission(self, request: pb.RefuseAdmissionRequest, call: Call) -> pb.RefuseAdmissionResponse:
         """The facility refuses."""
         row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
-        queries.check_works_at(call, row.facility_id)
+        queries.check_decides_at(call, row.facility_id)
         row = queries.decide(call, row, rules.Decision.REFUSE, request.decision_reason.strip())
         return pb.RefuseAdmissionResponse(admission=queries.to_proto(call, row))
 

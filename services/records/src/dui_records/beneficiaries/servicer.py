@@ -119,6 +119,7 @@ class BeneficiaryServicer:
     def ValidateIdentity(self, request: pb.ValidateIdentityRequest, call: Call) -> pb.ValidateIdentityResponse:
         """The identity was checked on a document; where the person lives says which documents are enough."""
         row = queries.lock(call)
+        call.check_etag(row.beneficiary_id, row.version)
         checked_at = from_timestamp(request.checked_at)
         document = rules.IdentityDocument(request.document)
         after = rules.validated(identity_of_row(row), document, checked_at, call.now, in_ehpad=lives_in_ehpad(call))
@@ -178,6 +179,7 @@ class BeneficiaryServicer:
         """Merges a record into another one."""
         surviving_id, merged_id = request.beneficiary_id, request.merged_beneficiary_id
         records = merging.lock_records(call, {"beneficiary_id": surviving_id, "merged_beneficiary_id": merged_id})
+        merging.check_reach(call, records, surviving_id, merged_id)
         moved = merging_rules.merge(records, surviving_id, merged_id)
         merging.apply(
             call, "merge", moved, surviving_id=surviving_id, merged_id=merged_id, reason=request.reason.strip()
@@ -190,6 +192,7 @@ class BeneficiaryServicer:
         """Takes a record out of another one."""
         surviving_id, merged_id = request.beneficiary_id, request.merged_beneficiary_id
         records = merging.lock_records(call, {"beneficiary_id": surviving_id, "merged_beneficiary_id": merged_id})
+        merging.check_reach(call, records, surviving_id, merged_id)
         moved = merging_rules.unmerge(records, surviving_id, merged_id)
         merging.apply(
             call, "unmerge", moved, surviving_id=surviving_id, merged_id=merged_id, reason=request.reason.strip()

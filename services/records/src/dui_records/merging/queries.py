@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from dui_kit.call import Call
 from dui_kit.errors import Refusal, not_found
+from dui_kit.visibility import may_decide_at, visible_beneficiaries
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from dui_records.beneficiaries.events import person_changed
 from dui_records.beneficiaries.tables import beneficiary
-from dui_records.merging.rules import MERGED_MEANWHILE, Record, Records
+from dui_records.merging.rules import MERGED_MEANWHILE, OUT_OF_REACH, Record, Records, group_of
 from dui_records.merging.tables import beneficiary_merge
 
 _b = beneficiary.c
@@ -37,6 +38,18 @@ def lock_records(call: Call, fields: dict[str, str]) -> Records:
     if not set(_group(call, named)) <= wanted:
         raise Refusal(MERGED_MEANWHILE)
     return records
+
+
+def check_reach(call: Call, records: Records, *beneficiary_ids: str) -> None:
+    """Refuses to merge, or to take apart, records that the caller may not reach each: a merge opens to whoever reaches one of
+    them everything of the other."""
+    if may_decide_at(call, None):
+        return
+    asked = visible_beneficiaries(call).subquery()
+    known = sorted(records)
+    reached = set(call.session.scalars(select(asked.c.beneficiary_id).where(asked.c.beneficiary_id.in_(known))))
+    if not all(reached & group_of(records, beneficiary_id) for beneficiary_id in beneficiary_ids):
+        raise Refusal(OUT_OF_REACH)
 
 
 def _group(call: Call, ids: set[str]) -> Sequence[str]:

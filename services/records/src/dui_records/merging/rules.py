@@ -36,6 +36,12 @@ MERGE_OF_FICTITIOUS = Reason(
     fr="Une personne fictive ne peut pas être fusionnée avec une personne réelle.",
     en="A fictitious person cannot be merged with a real one.",
 )
+OUT_OF_REACH = Reason(
+    "MERGE_OUT_OF_REACH",
+    Code.PERMISSION_DENIED,
+    fr="Fusionner ou séparer demande d'accéder aux deux dossiers, ou à toute l'association : demandez-le à la direction.",
+    en="To merge or take apart asks for access to both records, or to the whole association: ask the direction.",
+)
 MERGED_MEANWHILE = Reason(
     "MERGED_MEANWHILE",
     Code.ABORTED,
@@ -63,6 +69,12 @@ def _standing_for(records: Records, beneficiary_id: str) -> list[str]:
     for parent in found:
         found.extend(sorted(r.beneficiary_id for r in records.values() if r.merged_into_id == parent))
     return found
+
+
+def group_of(records: Records, beneficiary_id: str) -> frozenset[str]:
+    """The ids under which a record answers: its own, and those of all that are merged into the same one."""
+    survivor = records[beneficiary_id].surviving_id or beneficiary_id
+    return frozenset(r.beneficiary_id for r in records.values() if survivor in {r.beneficiary_id, r.surviving_id})
 
 
 def merge(records: Records, surviving_id: str, merged_id: str) -> list[Record]:

@@ -31,7 +31,7 @@ class StayServicer:
         person = beneficiaries.lock_group(call)
         asked = request.stay
         admission = admissions.of_person(call, asked.admission_id, field="stay.admission_id", lock=True)
-        admissions.check_works_at(call, admission.facility_id)
+        admissions.check_decides_at(call, admission.facility_id, asked.unit_id or None)
         facility = places.facility_of(
             call, admission.facility_id, field="stay.admission_id", unit_id=asked.unit_id, unit_field="stay.unit_id"
         )
@@ -85,7 +85,7 @@ class StayServicer:
     def UpdateStay(self, request: pb.UpdateStayRequest, call: Call) -> pb.UpdateStayResponse:
         """Changes the unit, the room or the exit foreseen of a stay that has not ended."""
         row = queries.of_person(call, request.stay_id, lock=True)
-        admissions.check_works_at(call, row.facility_id)
+        admissions.check_decides_at(call, row.facility_id, row.unit_id)
         call.check_etag(row.stay_id, row.version)
         rules.check_open(stay_of_row(row))
         patched = call.apply_mask(to_proto(call, row), request.stay, request.update_mask, prefix="stay")
@@ -93,6 +93,7 @@ class StayServicer:
             places.facility_of(
                 call, row.facility_id, field="stay_id", unit_id=patched.unit_id, unit_field="stay.unit_id"
             )
+            admissions.check_decides_at(call, row.facility_id, patched.unit_id or None)
         expected_end_on = day(patched.expected_end_on)
         rules.check_expected_end(replace(stay_of_row(row), expected_end_on=expected_end_on))
         row = queries.write(
@@ -111,7 +112,7 @@ class StayServicer:
         mistake gives its request back."""
         person = beneficiaries.lock(call)
         row = queries.of_person(call, request.stay_id, lock=True)
-        admissions.check_works_at(call, row.facility_id)
+        admissions.check_decides_at(call, row.facility_id, row.unit_id)
         today = places.facility_of(call, row.facility_id, field="stay_id").day(call.now)
         reason = rules.ExitReason(request.exit_reason)
         last_day = date.fromisoformat(request.ended_on)
