@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
+
+# `initdb` is started by a fork in a process that may already serve gRPC: the handlers gRPC runs around a fork (read when it
+# is first imported) crash the child now and then. No test forks without replacing the program at once.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 @pytest.hookimpl(trylast=True)

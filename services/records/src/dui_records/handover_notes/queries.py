@@ -7,7 +7,7 @@ from datetime import date, datetime
 from dui_kit.call import Call
 from dui_kit.columns import AnyRow
 from dui_kit.pages import Page
-from sqlalchemy import Select, and_, select, tuple_
+from sqlalchemy import Select, and_, func, select, tuple_
 
 from dui_records.beneficiaries.tables import answers_for, beneficiary
 from dui_records.handover_notes.tables import handover_note
@@ -57,8 +57,14 @@ def of_facility(
         .where(*here)
         .cte("survivors")
     )
-    merged = select(_member.c.beneficiary_id, survivors.c.present_id).join(
-        survivors, and_(_member.c.tenant_id == call.tenant_id, _member.c.surviving_id == survivors.c.beneficiary_id)
+    # The array is what the index is searched with, whatever the statistics say of a table with few merged records.
+    merged = (
+        select(_member.c.beneficiary_id, survivors.c.present_id)
+        .join(survivors, _member.c.surviving_id == survivors.c.beneficiary_id)
+        .where(
+            _member.c.tenant_id == call.tenant_id,
+            _member.c.surviving_id == func.any(func.array(select(survivors.c.beneficiary_id).scalar_subquery())),
+        )
     )
     # A person is here twice when two of their merged records have a stay: what is open for either is, and a note comes once.
     records = select(survivors).union(merged).cte("records")
