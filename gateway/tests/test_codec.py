@@ -256,6 +256,20 @@ def test_a_patch_at_fault_is_told_where_and_why(document: Any, found: list[tuple
     assert patch_of(document)[2] == found
 
 
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({"sex": "MALE"}, "Valeur inconnue. Valeurs acceptées : SEX_FEMALE, SEX_MALE, SEX_INDETERMINATE."),
+        ({"national_identifier": {"value": 1}}, "Attendu : un texte entre guillemets."),
+        ({"doubtful": "x"}, "Attendu : true ou false."),
+    ],
+)
+def test_a_fault_says_what_is_accepted_wherever_it_is(document: Any, text: str) -> None:
+    faults = Faults()
+    patcher(beneficiaries_pb2.Beneficiary.DESCRIPTOR)(document, faults)
+    assert [fault.text("fr") for fault in faults.found] == [text]
+
+
 def test_fields_given_in_the_path_are_refused_in_the_body() -> None:
     faults = Faults()
     decode = decoder(stays_pb2.EndStayRequest.DESCRIPTOR, without=frozenset({"stay_id"}))
@@ -270,4 +284,5 @@ def test_zero_false_and_empty_are_values() -> None:
         "name": "",
         "active": False,
         "etag": "",
+        "provisioning_problem": "PROVISIONING_PROBLEM_UNSPECIFIED",
     }

@@ -20,8 +20,8 @@ from dui_gateway.contract import Operation
 from dui_gateway.schemas import FORMATS
 from dui_gateway.settings import GatewaySettings
 from dui_gateway.upstream import Upstream
-from dui_kit.keyset import KeySet
-from dui_kit.tokens import TokenVerifier
+from dui_kit.wire.jwks import KeySet
+from dui_kit.wire.tokens import TokenVerifier
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -40,6 +40,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 ISSUER = "https://login.example/realms/dui"
+RATES = [f"rate_limit_{kind}_per_second" for kind in ("subject", "tenant", "write")]
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
@@ -70,7 +71,7 @@ class Answering(Upstream):
 def application() -> Any:
     public = json.loads(jwt.get_algorithm_by_name("ES256").to_jwk(KEY.public_key()))
     document = json.dumps({"keys": [{**public, "kid": "k1", "alg": "ES256", "use": "sig"}]}).encode()
-    chosen = GatewaySettings(rate_limit_subject_per_second=1e6, rate_limit_tenant_per_second=1e6)
+    chosen = GatewaySettings(**dict.fromkeys(RATES, 1e6))
     keys = KeySet("https://login.example/certs", None, fetch=lambda _url: document)
     verifier = TokenVerifier(ISSUER, "dui-api", chosen.clients, "", None, keys=keys)
     return build(chosen, verifier=verifier, upstream=Answering())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -9,7 +11,7 @@ import pytest
 from dui_gateway import contract, openapi, schemas
 from dui_gateway.codec import encoder
 from dui_gateway.contract import Operation
-from dui_kit import validate
+from dui_kit.calls import validate
 from google.protobuf.message_factory import GetMessageClass
 from jsonschema import Draft202012Validator
 
@@ -134,6 +136,45 @@ def test_a_read_documents_what_a_read_may_answer() -> None:
     assert set(described["get"]["responses"]) == {"200", "304", "400", "401", "403", "404", "429", "500", "503", "504"}
     assert {"409", "412", "413", "415", "422", "428"} <= set(described["patch"]["responses"])
     assert set(described["patch"]["requestBody"]["content"]) == {"application/merge-patch+json", "application/json"}
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENT["components"]["responses"]))
+def test_a_problem_has_examples_that_a_caller_could_get(name: str) -> None:
+    content = DOCUMENT["components"]["responses"][name]["content"]["application/problem+json"]
+    assert content["examples"]
+    for reason, example in content["examples"].items():
+        value = example["value"]
+        resolver(content["schema"]).validate(value)
+        assert (value["reason"], value["status"]) == (reason, int(name.removeprefix("Problem")))
+        assert value["type"] == f"urn:dui:problem:{reason.lower()}"
+        assert example["description"] != value["detail"]
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert DOCUMENT["info"]["version"] == project["project"]["version"]
+
+
+def test_a_reader_learns_how_to_get_a_token() -> None:
+    words = DOCUMENT["components"]["securitySchemes"]["bearer"]["description"]
+    for named in ("dui-web", "PKCE", "organization:ALIAS", "dui token ACCOUNT", "--acr 2"):
+        assert named in words
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "needed"),
+    [
+        ("patch", "/v1/facilities/{facility_id}", True),
+        ("put", "/v1/beneficiaries/{beneficiary_id}/drafts/{draft_id}", True),
+        ("delete", "/v1/beneficiaries/{beneficiary_id}/drafts/{draft_id}", False),
+        ("put", "/v1/policy/{profession}/{category}", False),
+        ("post", "/v1/beneficiaries/{beneficiary_id}/allergies", False),
+    ],
+)
+def test_a_version_is_asked_for_where_the_service_asks_for_it(verb: str, path: str, needed: bool) -> None:
+    described = DOCUMENT["paths"][path][verb]
+    assert ({"$ref": "#/components/parameters/IfMatch"} in described["parameters"]) is needed
+    assert {"412", "428"} & set(described["responses"]) == ({"412", "428"} if needed else set())
 
 
 def test_access_is_told() -> None:

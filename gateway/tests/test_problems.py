@@ -13,10 +13,10 @@ from dui_gateway.flask_app import Gateway
 from dui_gateway.problems import TITLES
 from dui_gateway.settings import GatewaySettings
 from dui_gateway.upstream import Upstream
-from dui_kit import texts as kit_texts
 from dui_kit.errors import Code, Reason, Refusal, Violation
-from dui_kit.status import DETAILS_KEY
-from dui_kit.tokens import TokenVerifier
+from dui_kit.wire import texts as kit_texts
+from dui_kit.wire.status import DETAILS_KEY
+from dui_kit.wire.tokens import TokenVerifier
 
 ID = "0197f3a2-5c1e-7b44-9d3f-2a6b8c0e1f57"
 NOTES = f"/v1/beneficiaries/{ID}/handover_notes"
@@ -55,7 +55,7 @@ def refusing(reason: Reason, **options: Any) -> Any:
 def test_a_refusal_of_a_service_has_its_status_reason_and_remedy(
     call: Any, backend: Any, reason: Reason, status: int
 ) -> None:
-    backend.answers["CreateHandoverNote"] = refusing(reason, why="x")
+    backend.answers["CreateHandoverNote"] = refusing(reason)
     answer = call("POST", NOTES, json={})
     assert answer.status_code == status
     assert answer.content_type == "application/problem+json"
@@ -64,7 +64,7 @@ def test_a_refusal_of_a_service_has_its_status_reason_and_remedy(
     assert document["reason"] == reason.name
     assert document["status"] == status
     assert document["title"] == TITLES[status][0]
-    assert document["detail"] == reason.fr.format(why="x")
+    assert document["detail"] == reason.fr
     assert document["request_id"] == answer.headers["X-Request-Id"]
     assert answer.headers["Content-Language"] == "fr"
     assert ("Retry-After" in answer.headers) == (status in {429, 503})
@@ -131,9 +131,9 @@ def aborting(code: grpc.StatusCode, details: bytes | None = None) -> Any:
         (grpc.StatusCode.DEADLINE_EXCEEDED, 504, "OUTCOME_UNKNOWN"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "TOO_MANY_AT_ONCE"),
         (grpc.StatusCode.INVALID_ARGUMENT, 400, "REQUEST_INVALID"),
-        (grpc.StatusCode.NOT_FOUND, 404, "REFUSED"),
-        (grpc.StatusCode.PERMISSION_DENIED, 403, "REFUSED"),
-        (grpc.StatusCode.UNAUTHENTICATED, 401, "TOKEN_INVALID"),
+        (grpc.StatusCode.NOT_FOUND, 404, "NOT_FOUND"),
+        (grpc.StatusCode.PERMISSION_DENIED, 403, "ACCESS_REFUSED"),
+        (grpc.StatusCode.UNAUTHENTICATED, 401, "TOKEN_REFUSED"),
         (grpc.StatusCode.ABORTED, 409, "REFUSED"),
     ],
     ids=lambda value: getattr(value, "name", None),
@@ -237,6 +237,13 @@ def test_nobody_listening_is_told_as_unavailable(keys: Any, token: Any, caller_o
             "JSON_TOO_DEEP",
         ),
         ("POST", NOTES, {"data": b"x" * 1_048_577, "content_type": "application/json"}, 413, "BODY_TOO_LARGE"),
+        (
+            "POST",
+            NOTES,
+            {"data": b'{"a":1}', "content_type": "application/json", "environ_overrides": {"CONTENT_LENGTH": "8"}},
+            400,
+            "BODY_INCOMPLETE",
+        ),
     ],
 )
 def test_what_http_or_json_refuses_is_a_problem_too(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -22,7 +23,7 @@ from typing import Any
 import grpc
 import pytest
 from dui.identity.v1 import staff_pb2
-from dui_kit.keyset import KeySet
+from dui_kit.wire.jwks import KeySet
 
 START_SECONDS = 60
 NOTES = "/v1/beneficiaries/0197f3a2-5c1e-7b44-9d3f-2a6b8c0e1f57/handover_notes"
@@ -267,6 +268,153 @@ def test_one_person_cannot_hold_every_thread_with_bodies_that_do_not_come(runnin
         assert running.get("/v1/me", Authorization=f"Bearer {other}")[0] == 200
 
 
+def test_bodies_that_do_not_come_hold_nobody_else_and_not_for_ever(
+    backend: Any, keys: KeySet, tmp_path: Path, token: Any
+) -> None:
+    """Three persons of two associations announce all the bodies that they can, and send none, or one byte now and then."""
+    other = {"horizon": {"tenant_id": ["0190a1b2-0000-7000-8000-000000000002"]}}
+    attackers = [token(sub="a"), token(sub="b"), token(sub="c", organization=other)]
+    seconds = 3.0
+    settings = {
+        "DUI_GATEWAY_THREADS": "8",
+        "DUI_GATEWAY_BODY_SECONDS": str(seconds),
+        "DUI_GATEWAY_CALL_SECONDS": "1",
+        "DUI_GATEWAY_IDLE_SECONDS": "3",
+    }
+    with started(backend, keys, tmp_path, **settings) as gateway, contextlib.ExitStack() as attack:
+        began = time.monotonic()
+        held = [
+            connection
+            for raw in attackers
+            for connection in attack.enter_context(
+                announced_and_not_sent(gateway, 12, NOTES, Authorization=f"Bearer {raw}")
+            )
+        ]
+        # Of eight threads the first holds four, the second two, the third one; all their other calls are refused.
+        refused: set[socket.socket] = set()
+        wait_until(lambda: len(refused.update(select.select(held, [], [], 0.1)[0]) or refused) >= len(held) - 7)
+        assert time.monotonic() - began < seconds, "too slow a machine to tell what is held"
+        assert len(refused) == len(held) - 7
+        assert {connection.recv(65_536)[:13] for connection in refused} == {b"HTTP/1.1 429 "}
+        waiting = [connection for connection in held if connection not in refused]
+        # Probes and other callers find threads meanwhile.
+        asked = time.monotonic()
+        assert gateway.get("/livez")[0] == 200
+        assert gateway.get("/v1/me", Authorization=f"Bearer {token(sub='d', organization=other)}")[0] == 200
+        assert time.monotonic() - asked < 1
+        # The last place: a body behind a call that was answered at once, so that the connection looks like one that rests.
+        hidden = attack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
+        head = f"POST {NOTES} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer"
+        raw = token(sub="d", organization=other)
+        hidden.sendall(f"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n{head} {raw}\r\nContent-Length: 9999\r\n\r\n".encode())
+        said = b""
+        while not said.endswith(b'"ok"}'):
+            said += hidden.recv(65_536)
+        waiting.append(hidden)
+        # In the end each connection is ended, whatever goes on being sent on it.
+        while waiting:
+            assert time.monotonic() - began < seconds + 15, "a connection is held for ever"
+            for connection in waiting[::2]:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.sendall(b"1\r\n{\r\n")
+            for connection in select.select(waiting, [], [], 0.2)[0]:
+                with contextlib.suppress(ConnectionResetError):
+                    assert connection.recv(65_536) == b""
+                waiting.remove(connection)
+        assert time.monotonic() - began > seconds
+        # What they held is free again.
+        mine = {"Authorization": f"Bearer {attackers[0]}", "Content-Type": "application/json"}
+
+        def post() -> int:
+            again = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+            again.request("POST", NOTES, body=b"{}", headers=mine)
+            status = again.getresponse().status
+            again.close()
+            return status
+
+        wait_until(lambda: post() == 201)
+
+
+def test_a_caller_who_sends_a_body_slowly_but_in_time_is_served(running: Running, token: Any, backend: Any) -> None:
+    head = f"POST {NOTES} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer {token()}\r\n"
+    body = b'{"subject":"Chute"}'
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+        # One piece after the other: the gateway is seen to wait for the next.
+        for byte in body:
+            assert not select.select([connection], [], [], 0.01)[0]
+            connection.sendall(bytes([byte]))
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 201 ")
+    assert backend.last.request.handover_note.subject == "Chute"
+
+
+def test_a_connection_is_ended_when_no_request_comes_and_not_when_it_rests_between_two(
+    backend: Any, keys: KeySet, tmp_path: Path
+) -> None:
+    times = {"DUI_GATEWAY_BODY_SECONDS": "1", "DUI_GATEWAY_CALL_SECONDS": "1"}
+    with started(backend, keys, tmp_path, **times) as gateway, contextlib.ExitStack() as open_ones:
+
+        def opened() -> socket.socket:
+            return open_ones.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
+
+        def ask(connection: socket.socket) -> None:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            said = b""
+            while not said.endswith(b'ok"}'):
+                said += connection.recv(65_536)
+
+        silent, slow, resting = opened(), opened(), opened()
+        ask(resting)
+        ask(resting)
+        overdue, began = {silent, slow}, time.monotonic()
+        while overdue:
+            assert time.monotonic() - began < 15, "a connection without a request is held for ever"
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                slow.sendall(b"G" if time.monotonic() - began < 0.5 else b"")
+            for connection in select.select(list(overdue), [], [], 0.1)[0]:
+                with contextlib.suppress(ConnectionResetError):
+                    assert connection.recv(65_536) == b""
+                overdue.remove(connection)
+        # It has rested for longer than that, and is still good.
+        assert not select.select([resting], [], [], 2)[0]
+        ask(resting)
+
+
+def test_probes_are_answered_when_a_service_holds_every_thread(
+    backend: Any, keys: KeySet, tmp_path: Path, token: Any
+) -> None:
+    entered, release = threading.Semaphore(0), threading.Event()
+
+    def hang(_request: Any, _context: grpc.ServicerContext) -> Any:
+        entered.release()
+        release.wait(20)
+        return staff_pb2.GetMyAccountResponse()
+
+    backend.answers["GetMyAccount"] = hang
+    # One after the other: each finds half as many threads as the one before.
+    persons = ["a", "a", "b", "c"]
+    with started(backend, keys, tmp_path) as gateway:
+
+        def get(person: str) -> int:
+            association = {person: {"tenant_id": [f"0190a1b2-0000-7000-8000-00000000000{ord(person) - 96}"]}}
+            return gateway.get("/v1/me", Authorization=f"Bearer {token(sub=person, organization=association)}")[0]
+
+        with ThreadPoolExecutor(len(persons)) as pool:
+            try:
+                held = []
+                for person in persons:
+                    held.append(pool.submit(get, person))
+                    assert entered.acquire(timeout=START_SECONDS)
+                asked = time.monotonic()
+                assert get("d") == 429
+                assert gateway.get("/livez")[0] == 200
+                assert gateway.get("/v1/nothing")[0] == 404
+                assert time.monotonic() - asked < 2
+            finally:
+                release.set()
+            assert [call.result(20) for call in held] == [200] * 4
+
+
 def test_more_connections_than_places_wait_and_are_served(backend: Any, keys: KeySet, tmp_path: Path) -> None:
     with started(backend, keys, tmp_path, DUI_GATEWAY_CONNECTIONS="16") as gateway:
         idle = [socket.create_connection(("127.0.0.1", gateway.port), timeout=10) for _ in range(16)]
@@ -274,6 +422,17 @@ def test_more_connections_than_places_wait_and_are_served(backend: Any, keys: Ke
         late.request("GET", "/livez")
         for connection in idle:
             connection.close()
+        assert late.getresponse().status == 200
+        late.close()
+
+
+def test_strangers_who_take_every_place_and_say_nothing_lose_it(backend: Any, keys: KeySet, tmp_path: Path) -> None:
+    settings = {"DUI_GATEWAY_CONNECTIONS": "16", "DUI_GATEWAY_BODY_SECONDS": "1", "DUI_GATEWAY_CALL_SECONDS": "1"}
+    with started(backend, keys, tmp_path, **settings) as gateway, contextlib.ExitStack() as strangers:
+        for _ in range(16):
+            strangers.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
+        late = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+        late.request("GET", "/livez")
         assert late.getresponse().status == 200
         late.close()
 
@@ -291,6 +450,33 @@ def test_a_body_sent_in_pieces_is_read_and_bounded(running: Running, token: Any,
     assert send(b'{"subject":', b'"Chute"}') == 201
     assert backend.last.request.handover_note.subject == "Chute"
     assert send(b'{"data":"', *([b"x" * 65_536] * 40), b'"}') == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "reason", "operation"),
+    [
+        ("/v1/jeanne-martin", 404, "ROUTE_UNKNOWN", "unknown address"),
+        ("/docs/jeanne-martin.js", 404, "ROUTE_UNKNOWN", "/docs/<name>"),
+        ("/v1/journal:verify?nom=martin", 405, "METHOD_NOT_ALLOWED", "unknown address"),
+    ],
+)
+def test_a_request_outside_the_contract_is_found_in_the_log_by_the_id_that_its_caller_has(
+    running: Running, path: str, status: int, reason: str, operation: str
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    document = json.loads(answer.read())
+    connection.close()
+    assert (answer.status, document["reason"]) == (status, reason)
+    assert answer.headers.get_all("X-Request-Id") == [document["request_id"]]
+    assert document["trace_id"]
+    running.process.terminate()
+    said, _ = running.process.communicate(timeout=30)
+    (line,) = [line for line in map(json.loads, said.splitlines()) if line.get("request_id") == document["request_id"]]
+    told = (line["message"], line["operation"], line["status"], line["reason"], line["trace_id"])
+    assert told == ("refused", operation, status, reason, document["trace_id"])
+    assert "martin" not in said
 
 
 def test_the_log_names_operations_and_never_what_was_typed(running: Running, token: Any) -> None:

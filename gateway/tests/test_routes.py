@@ -88,7 +88,7 @@ def test_the_address_of_a_created_person_is_told_though_it_was_created_under_a_f
     assert answer.headers["Location"] == f"/v1/beneficiaries/{OTHER}"
     assert answer.headers["ETag"] == '"e1"'
     assert answer.json["beneficiary"]["beneficiary_id"] == OTHER
-    assert answer.json["possible_duplicates"] == []
+    assert answer.json["duplicate_candidates"] == []
 
 
 def test_a_merge_patch_makes_the_mask(call: Any, backend: Any) -> None:
@@ -229,7 +229,7 @@ def test_only_what_the_contract_names_is_forwarded(call: Any, backend: Any) -> N
         f"/v1/beneficiaries/{ID}/allergies",
         json={"substance": "Latex"},
         headers={
-            "Idempotency-Key": "key 1",
+            "Idempotency-Key": "key-1",
             "Accept-Language": "en-GB, fr;q=0.5",
             "X-Dui-Tenant": OTHER,
             "X-Dui-Subject": "somebody",
@@ -241,11 +241,10 @@ def test_only_what_the_contract_names_is_forwarded(call: Any, backend: Any) -> N
         },
     )
     metadata = backend.last.metadata
-    known = {"authorization", "accept-language", "idempotency-key", "traceparent", "x-dui-request-id", "user-agent"}
+    known = {"authorization", "accept-language", "idempotency-key", "traceparent", "user-agent"}
     assert set(metadata) <= known
-    assert metadata["idempotency-key"] == "key 1"
+    assert metadata["idempotency-key"] == "key-1"
     assert metadata["accept-language"] == "en"
-    assert metadata["x-dui-request-id"] != "mine"
     assert metadata["traceparent"].startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-")
     assert OTHER not in str(metadata)
 
@@ -255,7 +254,7 @@ def test_a_read_carries_no_write_headers(call: Any, backend: Any) -> None:
     assert {"idempotency-key", "if-match"}.isdisjoint(backend.last.metadata)
 
 
-@pytest.mark.parametrize("key", ["", " ", "é", "x" * 101, "a\tb"])
+@pytest.mark.parametrize("key", ["", " ", "a b", "é", "x" * 101, "a\tb"])
 def test_a_bad_idempotency_key_is_refused(call: Any, backend: Any, key: str) -> None:
     answer = call("POST", f"/v1/accounts/{ID}:invite", headers={"Idempotency-Key": key})
     assert (answer.status_code, answer.json["reason"]) == (400, "IDEMPOTENCY_KEY_INVALID")

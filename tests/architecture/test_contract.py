@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
+import re
 from collections import Counter
 from collections.abc import Iterator
+from enum import IntEnum
 from typing import Any
 
 import contract_files
 import pytest
 from dui.options.v1 import options_pb2
-from dui_kit.contract import Perimeter, event_of, rule_of
-from dui_kit.patch import behaviours
+from dui_gateway.contract import comments
+from dui_kit.calls.patch import behaviours
 from dui_kit.settings import ServiceSettings
+from dui_kit.wire.contract import Perimeter, event_of, rule_of
 from dui_local.services import SERVICES
 from google.api import annotations_pb2, field_behavior_pb2
+from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 METHODS = [method for service in contract_files.services() for method in service.methods]
@@ -29,7 +34,7 @@ def _composition(name: str) -> Any:
 def _answered(name: str) -> list[str]:
     """Full names of the gRPC services that a service package answers."""
     service = _composition(name).build()
-    return [descriptor.full_name for descriptor, _ in service.servicers]
+    return [servicer.CONTRACT.full_name for servicer in service.servicers]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)
@@ -90,7 +95,9 @@ def test_every_rpc_of_a_service_has_a_method(name: str) -> None:
     service = _composition(name).build()
     assert issubclass(type(service.settings), ServiceSettings)
     expected = {
-        f"{descriptor.full_name}/{method.name}" for descriptor, _ in service.servicers for method in descriptor.methods
+        f"{servicer.CONTRACT.full_name}/{method.name}"
+        for servicer in service.servicers
+        for method in servicer.CONTRACT.methods
     }
     assert set(service.methods()) == expected
 
@@ -168,3 +175,40 @@ def _reachable(message: Descriptor) -> list[FieldDescriptor]:
         found.extend(current.fields)
         waiting.extend(field.message_type for field in current.fields if field.message_type is not None)
     return found
+
+
+#: An enum of a rule whose docstring says which enum of the contract it repeats: rules do not import the contract.
+_REPEATS = re.compile(r"`(dui\.[a-z]+\.v1\.[A-Za-z]+)`")
+
+
+def _repeated() -> Iterator[tuple[type[IntEnum], str]]:
+    for service in SERVICES:
+        package = importlib.import_module(f"dui_{service}")
+        for module in pkgutil.walk_packages(package.__path__, f"dui_{service}."):
+            if module.name.endswith(".rules"):
+                for value in vars(importlib.import_module(module.name)).values():
+                    if isinstance(value, type) and issubclass(value, IntEnum) and value.__module__ == module.name:
+                        named = _REPEATS.search(value.__doc__ or "")
+                        if named:
+                            yield value, named[1]
+
+
+@pytest.mark.parametrize(("own", "name"), list(_repeated()), ids=lambda each: getattr(each, "__name__", each))
+def test_what_rules_repeat_of_the_contract_is_what_it_says(own: type[IntEnum], name: str) -> None:
+    known = descriptor_pool.Default().FindEnumTypeByName(name)
+    prefix = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", known.name).upper() + "_"
+    expected = {value.name.removeprefix(prefix): value.number for value in known.values if value.number}
+    assert {member.name: member.value for member in own if member.value} == expected
+
+
+def test_the_kinds_of_handover_notes_are_categories_of_the_contract() -> None:
+    rules = importlib.import_module("dui_records.handover_notes.rules")
+    names = {"SOCIAL", "MEDICAL", "NURSING", "PARAMEDICAL", "PSYCHOLOGICAL", "EDUCATIONAL"}
+    assert {options_pb2.Category.Value(f"CATEGORY_{name}") for name in names} == rules.CATEGORIES
+
+
+@pytest.mark.parametrize("message", contract_files.messages(), ids=lambda message: message.full_name)
+def test_every_field_says_in_a_sentence_what_it_is(message: Descriptor) -> None:
+    """The comment is all that a client developer reads of it: one word beside the name teaches nothing."""
+    said = comments()
+    assert [field.name for field in message.fields if len(said.get(field.full_name, "").split()) < 3] == []

@@ -15,8 +15,8 @@ import dui_kit.settings
 import pytest
 from contract_files import ROOT, tracked
 from dui.options.v1 import options_pb2
-from dui_kit.contract import event_of
-from dui_kit.tables import Base
+from dui_kit.db.tables import Base
+from dui_kit.wire.contract import event_of
 from dui_kit.worker import streams
 from dui_local.services import DEFAULT_PORTS, SERVICES
 from google.protobuf.descriptor import EnumValueDescriptor
@@ -70,7 +70,7 @@ def test_an_event_is_described_with_its_subject_and_its_fields(name: str) -> Non
 
 
 def test_every_stream_is_described() -> None:
-    configured = {config.name for service in SERVICES for config in streams.stream_configs(service, replicas=1)}
+    configured = {name for service in SERVICES for name in streams.published_to(service)}
     table = _page("events.md").split("## Streams", maxsplit=1)[1].split("## ", maxsplit=1)[0]
     assert _named(table) == configured
 
@@ -120,7 +120,7 @@ def _settings_in_code() -> set[str]:
 
 
 def _stream_names(service: str) -> set[str]:
-    return {str(config.name) for config in streams.stream_configs(service, replicas=1)}
+    return set(streams.published_to(service))
 
 
 def _documented_settings() -> set[str]:
@@ -144,6 +144,22 @@ def test_every_documented_setting_exists() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in tracked(".py") if "/src/" in path.as_posix())
     parts = {part for name in _documented_settings() - plain for part in re.sub(r"<[A-Z]+>", " ", name).split()}
     assert {part for part in parts if part not in code} == set()
+
+
+#: A whole name; or the beginning of several (`DUI_RATE_LIMIT_*`, `DUI_MAX_`).
+_NAMED = re.compile(r"\bDUI_[A-Z][A-Z0-9_]*[A-Z0-9](?![A-Z0-9_<*])")
+_BEGUN = re.compile(r"\bDUI_[A-Z0-9_]*_(?![A-Z0-9<])")
+
+
+@pytest.mark.parametrize("path", tracked(".md"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    known = _settings_of_classes() | _settings_in_code()
+    streams_of_services = {name for service in SERVICES for name in _stream_names(service)}
+    named = set(_NAMED.findall(text)) - known - streams_of_services
+    assert {name for name in named if not any(family.fullmatch(name) for family in _families())} == set()
+    begun = set(_BEGUN.findall(text)) - {"DUI_"}
+    assert {beginning for beginning in begun if not any(name.startswith(beginning) for name in known)} == set()
 
 
 def test_every_port_is_documented_with_its_default() -> None:
@@ -222,6 +238,20 @@ def test_decisions_are_numbered_without_gaps_and_listed() -> None:
     assert [int(path.name[:4]) for path in ADRS] == list(range(1, len(ADRS) + 1))
     index = _page("adr/README.md")
     assert [path.name for path in ADRS if f"({path.name})" not in index] == []
+
+
+@pytest.mark.parametrize("path", ADRS, ids=lambda path: path.stem)
+def test_every_decision_begins_with_its_number_and_its_status(path: Path) -> None:
+    title, blank, status = path.read_text(encoding="utf-8").split("\n", maxsplit=2)
+    number = int(path.name[:4])
+    assert re.fullmatch(rf"# {number}\. \S.*[^.]", title)
+    assert f"| {number} | [{title.removeprefix(f'# {number}. ')}]({path.name}) |" in _page("adr/README.md")
+    assert blank == ""
+    decision = r"\[\d+\]\((\d{4}-[a-z0-9-]+\.md)\)"
+    found = re.match(rf"(?:Accepted|Replaced by {decision}), [A-Z][a-z]+ 20\d\d\.", status)
+    assert found is not None
+    if found[1]:
+        assert f"Replaces [{number}]({path.name})" in _page(f"adr/{found[1]}")
 
 
 @pytest.mark.parametrize("path", ADRS, ids=lambda path: path.stem)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dui_kit import migrate, tables, testing
+from dui_kit import testing
+from dui_kit.db import migrate, tables
 from dui_local.services import SERVICES
 from isolation import Catalogue, defects
 from sqlalchemy import Table

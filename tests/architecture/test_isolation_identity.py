@@ -20,10 +20,10 @@ from dui.options.v1.options_pb2 import Action, Category
 from dui_identity.app import build
 from dui_identity.settings import IdentitySettings
 from dui_identity.testing import Association, open_association
-from dui_kit.contract import Perimeter
 from dui_kit.ids import new_id
 from dui_kit.service import Service
 from dui_kit.testing import CallFailed, Harness, create_database, postgres_server
+from dui_kit.wire.contract import Perimeter
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from isolation import defects, reach_in, rows_of, tenant_tables
@@ -42,10 +42,10 @@ def service(folder: Path) -> Service:
     key.write_bytes(Ed25519PrivateKey.generate().private_bytes(*encoding))
     heads = folder / "heads"
     heads.mkdir()
-    return build(IdentitySettings(cursor_key=SecretStr("22" * 32), audit_signing_key_file=key, audit_heads_dir=heads))
+    return build(IdentitySettings(sealing_key=SecretStr("22" * 32), audit_signing_key_file=key, audit_heads_dir=heads))
 
 
-METHODS = build(IdentitySettings(cursor_key=SecretStr("22" * 32))).methods()
+METHODS = build(IdentitySettings(sealing_key=SecretStr("22" * 32))).methods()
 OPERATIONS = sorted(operation.removeprefix(SERVICE) for operation in METHODS)
 
 
@@ -126,7 +126,7 @@ def _account(kind: type[Message], **more: Any) -> Callable[[Home], Case]:
 def _suspended(home: Home) -> Case:
     account = home.account()
     home.call("AccountService/SuspendAccount", staff.SuspendAccountRequest(account_id=account, reason="essai"))
-    return Case(staff.ReactivateAccountRequest(account_id=account))
+    return Case(staff.ReactivateAccountRequest(account_id=account, reason="retour"))
 
 
 def _end_assignment(home: Home) -> Case:

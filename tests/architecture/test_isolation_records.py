@@ -15,18 +15,18 @@ from dui.records.v1 import beneficiaries_pb2 as people
 from dui.records.v1 import drafts_pb2 as drafts
 from dui.records.v1 import facts_pb2 as facts
 from dui.records.v1 import handover_notes_pb2 as notes
-from dui.records.v1 import medical_history_pb2 as history
+from dui.records.v1 import medical_events_pb2 as history
 from dui.records.v1 import relations_pb2 as relations
 from dui.records.v1 import stays_pb2 as stays
-from dui_kit.call import etag_of
-from dui_kit.contract import Perimeter
+from dui_kit.calls.call import etag_of
 from dui_kit.testing import CallFailed, Harness, create_database, postgres_server
 from dui_kit.times import to_timestamp
+from dui_kit.wire.contract import Perimeter
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from isolation import defects, reach_in, rows_of, tenant_tables
 
-os.environ.setdefault("DUI_CURSOR_KEY", "11" * 32)
+os.environ.setdefault("DUI_SEALING_KEY", "11" * 32)
 
 from dui_records.app import build
 from dui_records.testing import World
@@ -261,6 +261,9 @@ CASES: dict[str, Callable[[Home], Case]] = {
         home.entry("draft"),
         Case(drafts.ListDraftsRequest(beneficiary_id=home.person_id)),
     )[1],
+    "DraftService/GetDraft": lambda home: Case(
+        drafts.GetDraftRequest(beneficiary_id=home.person_id, draft_id=home.entry("draft").draft_id)
+    ),
     "DraftService/ReplaceDraft": _replace_draft,
     "DraftService/DeleteDraft": lambda home: Case(
         drafts.DeleteDraftRequest(beneficiary_id=home.person_id, draft_id=home.entry("draft").draft_id)
@@ -290,7 +293,7 @@ CASES: dict[str, Callable[[Home], Case]] = {
         "MedicalEvents",
         history.MedicalEvent(kind=1, label=SECRET),
         {"label": "autre"},
-        "medical_history",
+        "medical_events",
     ),
     **_entries(
         notes,
@@ -365,6 +368,7 @@ def test_every_table_is_closed_to_another_association(harness: Harness) -> None:
         "inbox",
         "insi_answer",
         "journal_counter",
+        "journal_reached",
     }, rest
     # The same attempts succeed for the association itself: the check can fail.
     assert reach_in(harness, "allergy", of=home.tenant, as_tenant=home.tenant)

@@ -24,7 +24,7 @@ from typing import Any
 
 from dui_local.supervision import Supervisor
 from dui_ops.login import login
-from dui_ops.stack import load as load_state
+from dui_ops.state import load as load_state
 
 from . import cpu, data
 from .load import Outcome, Request, run
@@ -149,7 +149,7 @@ def main() -> int:
     arguments = parser.parse_args()
     state: dict[str, Any] = dict(load_state())
     world = data.load(state)
-    pids = Supervisor(load_state()).pids()
+    pids = {each.name: each.pid for each in Supervisor(load_state()).programs() if each.pid is not None}
     rows: list[dict[str, Any]] = []
     floors: dict[int, float] = {}
     with _floor(state, world.persons[0]) as (floor_url, floor_pids):

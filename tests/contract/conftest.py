@@ -1,10 +1,13 @@
-"""The contract as protoc writes it, and where it lies in the repository."""
+"""The contract as protoc writes it, and where it lies in the repository; modules of this folder are importable by its tests."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +17,12 @@ import nats.errors
 import psycopg
 from dui.journal.v1 import journal_pb2
 from dui_kit.worker.rebuild import PROJECTIONS
-from dui_kit.worker.streams import Backlog, backlogs, event_stream
+from dui_kit.worker.streams import DEAD_LETTER_STREAM, Backlog, backlogs, event_stream
 from dui_local.services import SERVICES
-from dui_ops.stack import State
+from dui_ops.state import State
+from dui_ops.supervision import Supervisor
 from fault_clients import Write
-from nats.js.errors import NotFoundError
+from nats.js import JetStreamContext, api
 
 #: Which rows a write of each kind makes: service, statement that finds ids by marks.
 ROWS = {
@@ -125,16 +128,71 @@ def check_facts(state: State, writes: Iterable[Write]) -> None:
     assert assignments <= known, assignments - known
 
 
-def check_events(state: State, since: datetime) -> int:
-    """Every event that was written since is on its stream, once. Returns how many there are."""
+#: By service and event id (`Nats-Msg-Id`): the places on the stream at which the event was.
+Seen = dict[str, dict[str, set[int]]]
+
+
+@contextmanager
+def witness(state: State) -> Iterator[Seen]:
+    """Reads every event of every service as it passes: a stream keeps only what its readers have not taken yet. It is a reader
+    like any other, so that nothing passes it unseen while NATS, or its own connection, is down."""
+    seen: Seen = {service: {} for service in SERVICES}
+    begun, ended = threading.Event(), threading.Event()
+
+    async def read(js: JetStreamContext, service: str) -> None:
+        subscription = await js.pull_subscribe_bind("faults__witness", stream=event_stream(service))
+        while not ended.is_set():
+            try:
+                fetched = await subscription.fetch(200, timeout=0.5)
+            except (TimeoutError, nats.errors.TimeoutError):
+                continue
+            except nats.errors.Error:
+                await asyncio.sleep(0.2)  # NATS was killed: it comes back
+                continue
+            for msg in fetched:
+                event_id = (msg.headers or {}).get("Nats-Msg-Id", "")
+                seen[service].setdefault(event_id, set()).add(msg.metadata.sequence.stream)
+                await msg.ack()
+
+    async def watch() -> None:
+        async def silent(_: Exception) -> None:
+            """Parts are killed: that is what this is about."""
+
+        client = await nats.connect(
+            state["nats"]["admin_url"], max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=silent
+        )
+        js = client.jetstream()
+        config = api.ConsumerConfig(
+            durable_name="faults__witness", deliver_policy=api.DeliverPolicy.NEW, ack_policy=api.AckPolicy.EXPLICIT
+        )
+        for service in SERVICES:
+            await js.add_consumer(event_stream(service), config)
+        begun.set()
+        await asyncio.gather(*(read(js, service) for service in SERVICES))
+        for service in SERVICES:
+            await js.delete_consumer(event_stream(service), "faults__witness")
+        await client.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(watch()))
+    thread.start()
+    try:
+        assert begun.wait(20), "NATS does not answer"
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def check_events(state: State, seen: Seen, since: datetime) -> int:
+    """Every event that was written since was on its stream, once. Returns how many there are."""
     total = 0
     for service in SERVICES:
         statement = "SELECT event_id::text FROM outbox WHERE created_at >= %s"
         written = {row[0] for row in query(state, service, statement, since)}
-        sent = asyncio.run(_message_ids(state, event_stream(service)))
+        sent = seen[service]
         missing = written - sent.keys()
         assert not missing, f"{service}: {len(missing)} events never reached the stream: {sorted(missing)[:3]}"
-        twice = {event_id: sent[event_id] for event_id in written if sent[event_id] > 1}
+        twice = {event_id: sent[event_id] for event_id in written if len(sent[event_id]) > 1}
         assert not twice, f"{service}: on the stream more than once: {twice}"
         total += len(written)
     return total
@@ -142,28 +200,15 @@ def check_events(state: State, since: datetime) -> int:
 
 def dead_letters(state: State) -> int:
     """How many events nobody could apply."""
-    return sum(asyncio.run(_message_ids(state, "DUI_DEAD_LETTERS")).values())
 
-
-async def _message_ids(state: State, stream: str) -> Counter[str]:
-    """`Nats-Msg-Id` of every message of a stream, with how often it is there."""
-    found: Counter[str] = Counter()
-    client = await nats.connect(state["nats"]["admin_url"])
-    try:
-        js = client.jetstream()
+    async def count() -> int:
+        client = await nats.connect(state["nats"]["admin_url"])
         try:
-            last = (await js.stream_info(stream)).state.messages
-        except NotFoundError:
-            return found
-        if last:
-            subscription = await js.subscribe(">", stream=stream, ordered_consumer=True)
-            for _ in range(last):
-                message = await subscription.next_msg(timeout=20)
-                found[(message.headers or {}).get("Nats-Msg-Id", "")] += 1
-            await subscription.unsubscribe()
-    finally:
-        await client.close()
-    return found
+            return (await client.jetstream().stream_info(DEAD_LETTER_STREAM)).state.messages
+        finally:
+            await client.close()
+
+    return asyncio.run(count())
 
 
 def check_journal(state: State, writes: Iterable[Write], since: datetime) -> int:
@@ -188,6 +233,11 @@ def check_journal(state: State, writes: Iterable[Write], since: datetime) -> int
     silent = [write.key for write in writes if write.acknowledged and not by_trace[write.traces[-1]]]
     assert not silent, f"acknowledged without a trace in the journal: {silent}"
     return len(chained)
+
+
+def process_of(supervisor: Supervisor, name: str) -> int | None:
+    """The live process of a program."""
+    return next(each.pid for each in supervisor.programs() if each.name == name)
 
 
 def eventually(what: str, condition: Callable[[], bool], seconds: float) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from dui_local.api import Api
 from dui_ops.login import LoginError
-from dui_ops.stack import State
+from dui_ops.state import State
 
 SLUG = "les-tilleuls"
 #: A client gives a write up after this time; it then knows nothing about it.

@@ -9,7 +9,7 @@ import fault_checks as checks
 import pytest
 from dui_ops import probes
 from dui_ops.login import login_account
-from dui_ops.stack import State, load
+from dui_ops.state import State, load
 from dui_ops.supervision import Supervisor
 
 pytestmark = pytest.mark.alone
@@ -29,11 +29,12 @@ def test_the_first_logins_after_postgresql_was_killed_succeed(state: State) -> N
     for account in accounts:  # the pool of Keycloak holds connections that work
         login_account(state, account)
     supervisor = Supervisor(state)
-    killed = supervisor.pids()["postgres"]
+    killed = checks.process_of(supervisor, "postgres")
+    assert killed is not None
     os.kill(killed, signal.SIGKILL)
     checks.eventually(
         "another PostgreSQL answers",
-        lambda: supervisor.pids().get("postgres", killed) != killed and probes.postgres(state).ok,
+        lambda: checks.process_of(supervisor, "postgres") not in {None, killed} and probes.postgres(state).ok,
         60.0,
     )
     for account in accounts:

@@ -15,7 +15,7 @@ from typing import Self
 
 import grpc
 from dui_local.stack import wait_ready
-from dui_ops.stack import State, save
+from dui_ops.state import State, save
 from dui_ops.supervision import Supervisor
 from google.protobuf import text_format
 from google.protobuf.message import Message

@@ -21,7 +21,7 @@ from dui_local.api import Api
 from dui_local.demo import SLUG, play
 from dui_local.seed import ADMINISTRATOR
 from dui_ops.login import LoginError, login
-from dui_ops.stack import State, account
+from dui_ops.state import State, account
 
 #: What a request may say that is nobody's: names of enumerations, ids, days that are not of birth, short numbers.
 _NOBODYS = re.compile(r"[A-Z]+(_[A-Z0-9]+)+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}(-\d\d){0,2}|\d{1,7}|.{0,3}")

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from dui_local.api import Api
-from dui_ops.stack import State, load
+from dui_ops.state import State, load
 
 SLUG, OTHER = "les-tilleuls", "horizon-reunion"
 TODAY = datetime.now(UTC).date()
@@ -123,7 +123,7 @@ def _forged(token: str, how: str) -> str:
 def test_a_forged_token_opens_nothing(home: People, how: str) -> None:
     token = _forged(home["nurse"].token(), how)
     response = httpx.get(f"{home.state['urls']['gateway']}/v1/me", headers={"Authorization": f"Bearer {token}"})
-    problem(response, 401, "TOKEN_INVALID")
+    problem(response, 401, "TOKEN_REFUSED")
     assert response.headers["www-authenticate"].startswith("Bearer")
     assert token not in response.text
 
@@ -135,7 +135,7 @@ def test_a_token_for_another_audience_opens_nothing(home: People) -> None:
     account = next(a for a in home.state["accounts"] if a["username"] == f"nurse.{SLUG}")
     token = login_account(home.state, account).id_token
     response = httpx.get(f"{home.state['urls']['gateway']}/v1/me", headers={"Authorization": f"Bearer {token}"})
-    problem(response, 401, "TOKEN_INVALID")
+    problem(response, 401, "TOKEN_REFUSED")
 
 
 def test_a_service_token_is_not_a_persons(home: People) -> None:
@@ -153,11 +153,11 @@ def test_a_service_token_is_not_a_persons(home: People) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/allergies", "/medical_history", "/handover_notes", "/stays", "/history", "/drafts"]
+    "path", ["", "/allergies", "/medical_events", "/handover_notes", "/stays", "/history", "/drafts"]
 )
 def test_another_associations_person_is_not_found(home: People, other: People, path: str) -> None:
     beneficiary = other.places["persons"]["fam"][0]
-    role = "doctor" if path == "/medical_history" else "nurse"
+    role = "doctor" if path == "/medical_events" else "nurse"
     found = problem(home[role].request("GET", f"/v1/beneficiaries/{beneficiary}{path}"), 404, "NOT_FOUND")
     assert beneficiary not in json.dumps(found)
 

@@ -1,7 +1,7 @@
 """Typed clients made by others' generators from the OpenAPI document alone, calling the real platform.
 
-Needs a running stack (`DUI_STACK`, or the one of `make up`) and, for TypeScript, node with npm: what npm installs goes into a
-temporary folder.
+Needs a running stack (`DUI_STACK`, or the one of `make up`) and, for TypeScript, Node.js with npm: npm installs what
+`package-lock.json` pins, into a temporary folder. `npm install` in `typescript_client/` renews that file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import pytest
 from dui_ops.login import login_account
-from dui_ops.stack import State, load
+from dui_ops.state import State, load
 
 TYPESCRIPT = Path(__file__).parent / "typescript_client"
 
@@ -152,7 +152,7 @@ def test_a_typescript_client_is_generated_and_calls(
     document: Path, gateway: str, nurse: str, facility: str, tmp_path: Path
 ) -> None:
     shutil.copytree(TYPESCRIPT, tmp_path, dirs_exist_ok=True)
-    run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", folder=tmp_path)
+    run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", folder=tmp_path)
     bin_folder = tmp_path / "node_modules/.bin"
     run(str(bin_folder / "openapi-typescript"), str(document), "-o", "schema.d.ts", folder=tmp_path)
     # The compiler is the test of the types: a wrong field name or a missing null check stops here.

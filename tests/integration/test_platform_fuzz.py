@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import schemathesis
 from dui_local.api import Api
-from dui_ops.stack import Account, State, load
+from dui_ops.state import Account, State, load
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -186,12 +186,12 @@ class Platform:
         if "relations" in path:
             relation = {"kind": "RELATION_KIND_CHILD", "family_name": "Dufuzz"}
             found["relation_id"] = secretary.post(f"{base}/relations", relation)["relation_id"]
-        if "medical_history" in path or "break_glass" in path:
+        if "medical_events" in path or "break_glass" in path:
             glass = {"reason": "BREAK_GLASS_REASON_OTHER", "reason_text": "Essai"}
             found["break_glass_id"] = doctor.post(f"{base}:breakGlass", glass)["break_glass_id"]
-        if "medical_history" in path:
+        if "medical_events" in path:
             event = {"kind": "MEDICAL_EVENT_KIND_MEDICAL", "label": "Grippe"}
-            found["medical_event_id"] = doctor.post(f"{base}/medical_history", event)["medical_event_id"]
+            found["medical_event_id"] = doctor.post(f"{base}/medical_events", event)["medical_event_id"]
         if "handover_notes" in path:
             note = {"category": "CATEGORY_NURSING", "subject": "Sommeil", "data": "Nuit calme"}
             found["handover_note_id"] = nurse.post(f"{base}/handover_notes", note)["handover_note_id"]

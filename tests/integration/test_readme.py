@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from dui_local.demo import SLUG
 from dui_ops.login import login_account
-from dui_ops.stack import load
+from dui_ops.state import load
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

@@ -19,7 +19,7 @@ import pytest
 from dui_local.demo import SLUG
 from dui_local.stack import wait_ready
 from dui_ops.login import login_account
-from dui_ops.stack import State, load
+from dui_ops.state import State, load
 from dui_ops.supervision import Supervisor
 
 PROGRAMS = ("records", "records-worker")
@@ -36,8 +36,7 @@ def state() -> Iterator[State]:
     yield found
     supervisor = Supervisor(found)
     for name in PROGRAMS:
-        if name not in supervisor.pids():
-            supervisor.start(name)
+        supervisor.start(name)
     wait_ready(found, list(PROGRAMS), lambda _line: None)
 
 

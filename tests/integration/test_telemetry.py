@@ -11,8 +11,10 @@ import asyncio
 import json
 import re
 import secrets
+import threading
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,13 +27,15 @@ import pytest
 from dui.access.v1 import facts_pb2
 from dui.journal.v1 import journal_pb2
 from dui.records.v1 import events_pb2
+from dui_kit.worker.streams import DEAD_LETTER_STREAM, JOURNAL_STREAM, event_stream
 from dui_local.demo import SLUG
 from dui_local.services import SERVICES
 from dui_ops.login import login_account
-from dui_ops.stack import State, load
+from dui_ops.state import State, load
 from google.protobuf import text_format
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from nats.aio.msg import Msg
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from otlp_receiver import Received, Receiver, eventually, exporting, values
@@ -55,14 +59,14 @@ SPAN_ATTRIBUTES = {
     *("messaging.system", "messaging.operation.name", "messaging.operation.type", "messaging.message.id"),
     *("messaging.destination.name", "messaging.destination.template", "messaging.consumer.group.name"),
 }
-POINT_ATTRIBUTES = {"operation", "code", "kind", "consumer", "reason", "job", "outcome"}
+POINT_ATTRIBUTES = {"operation", "code", "kind", "consumer", "stream", "reason", "job", "outcome"}
 #: Time zones of facilities: somebody may have the name of their city.
 ZONES = re.compile(r"\bEurope/Paris\b|\bIndian/Reunion\b")
 #: What each source holds that is nobody's: that the search finds it shows that it looks at the right thing.
 HARMLESS = {
     "spans": ENTER,
     "metrics": "POST /v1/beneficiaries/{beneficiary_id}/stays",
-    "DUI_IDENTITY": "dui.access.v1.AssignmentChanged",
+    "DUI_IDENTITY": "dui.access.v1.BreakGlassChanged",
     "DUI_RECORDS": "dui.access.v1.PerimeterChanged",
     "DUI_JOURNAL": ENTER,
     "gateway.log": "POST /v1/professionals",
@@ -87,11 +91,12 @@ class Observed:
     receiver: Receiver
     traffic: Traffic
     unsampled: str
+    messages: Sequence[Msg]
 
     @cached_property
     def texts(self) -> dict[str, str]:
         """Everything that was told, as text, by source."""
-        return self.receiver.text() | logs(self.state) | asyncio.run(messages(self.state))
+        return self.receiver.text() | logs(self.state) | said(self.messages)
 
     def chain(self) -> list[Received]:
         """The spans of the one request of the demo that lets a person enter."""
@@ -103,7 +108,7 @@ class Observed:
 def observed() -> Iterator[Observed]:
     """The demo and every mishap, and what was told about them."""
     state, traffic = load(), Traffic()
-    with Receiver() as receiver, exporting(state, receiver.endpoint):
+    with Receiver() as receiver, listening(state) as messages, exporting(state, receiver.endpoint):
         unsampled = _unsampled_request(state)
         play_the_demo(state, traffic)
         last = Mishaps(state, traffic).all()
@@ -111,7 +116,7 @@ def observed() -> Iterator[Observed]:
         eventually("a whole trace", lambda: _unfinished(receiver, traffic))
         # Logs go through the pipes of one supervisor, which reads all of them in turn: what came before is there too.
         eventually("the end of the logs", lambda: not found_in(logs(state)["postgres.log"], {last}, ()))
-        yield Observed(state, receiver, traffic, unsampled)
+        yield Observed(state, receiver, traffic, unsampled, messages)
 
 
 def _unsampled_request(state: State) -> str:
@@ -254,7 +259,7 @@ def test_every_documented_metric_arrives_and_no_other(observed: Observed) -> Non
     page = (ROOT / "docs" / "operations" / "README.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `dui.")]
     documented = {name for row in rows for name in re.findall(r"`(dui\.[a-z_.]+)`", row)}
-    assert len(documented) == 11
+    assert len(documented) == 13
     of_workers = documented - {"dui.call.duration"}
     expected = {
         f"dui-{name}": of_workers if name.endswith("-worker") else {"dui.call.duration"} for name in _platform()
@@ -341,27 +346,54 @@ def logs(state: State) -> dict[str, str]:
     return found
 
 
-async def messages(state: State) -> dict[str, str]:
-    """The text of every message of every stream: its headers, its bytes, and what they say."""
-    found: dict[str, str] = {}
-    client = await nats.connect(state["nats"]["admin_url"])
-    try:
-        js = client.jetstream()
-        for info in await js.streams_info():
-            parts = []
-            if info.state.messages:
-                subscription = await js.subscribe(">", stream=info.config.name, ordered_consumer=True)
-                for _ in range(info.state.messages):
-                    message = await subscription.next_msg(timeout=20)
-                    headers = message.headers or {}
-                    parts += [message.subject, str(headers), message.data.decode(errors="replace")]
-                    if (kind := TYPES.get(headers.get("ce-type", ""))) is not None:
-                        parts.append(text_format.MessageToString(kind.FromString(message.data), as_utf8=True))
-                await subscription.unsubscribe()
-            found[str(info.config.name)] = "\n".join(parts)
-    finally:
+@contextmanager
+def listening(state: State) -> Iterator[Sequence[Msg]]:
+    """Every message that is published meanwhile: a stream keeps what its readers have not taken yet, and no more."""
+    heard: list[Msg] = []
+    begun, ended = threading.Event(), threading.Event()
+
+    async def hear(msg: Msg) -> None:
+        heard.append(msg)
+
+    async def listen() -> None:
+        client = await nats.connect(state["nats"]["admin_url"])
+        await client.subscribe("dui.>", cb=hear)
+        await client.flush()
+        begun.set()
+        await asyncio.to_thread(ended.wait)
         await client.close()
-    return found
+
+    thread = threading.Thread(target=lambda: asyncio.run(listen()))
+    thread.start()
+    try:
+        assert begun.wait(20), "NATS does not answer"
+        yield heard
+    finally:
+        ended.set()
+        thread.join()
+
+
+def said(messages: Sequence[Msg]) -> dict[str, str]:
+    """The text of every message, by the stream that it goes to: its headers, its bytes, and what they say."""
+    found: dict[str, list[str]] = {}
+    for message in list(messages):
+        headers = message.headers or {}
+        parts = found.setdefault(_stream_of(message.subject), [])
+        parts += [message.subject, str(headers), message.data.decode(errors="replace")]
+        if (kind := TYPES.get(headers.get("ce-type", ""))) is not None:
+            parts.append(text_format.MessageToString(kind.FromString(message.data), as_utf8=True))
+    return {stream: "\n".join(parts) for stream, parts in found.items()}
+
+
+def _stream_of(subject: str) -> str:
+    match subject.split("."):
+        case ["dui", "journal", *_]:
+            return JOURNAL_STREAM
+        case ["dui", "dead", *_]:
+            return DEAD_LETTER_STREAM
+        case [_, service, *_]:
+            return event_stream(service)
+    raise AssertionError(subject)
 
 
 def plain(text: str) -> str:

@@ -6,22 +6,26 @@ Run with `python -m dui_local run --infra -- pytest deploy/keycloak`.
 from __future__ import annotations
 
 import secrets
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import jwt
 import pyotp
 import pytest
+from dui_keycloak import definition
 from dui_keycloak.connection import Administration
 from dui_keycloak.reconcile import check, reconcile
 from dui_keycloak.settings import Settings
+from dui_kit.settings import ServiceSettings
 from dui_local.realm import settings as settings_of
-from dui_ops.login import LoginError, Tokens, login
-from dui_ops.stack import State, load, state_path
+from dui_ops.login import Browser, LoginError, Tokens, login
+from dui_ops.state import State, load, state_path
 from keycloak import KeycloakAdmin
 from keycloak.exceptions import KeycloakError
 
@@ -51,6 +55,17 @@ class Person:
             otp_secret=self.otp_secret,
             organization=organization,
             acr=acr,
+        )
+
+    def in_browser(self, browser: Browser, organization: str, acr: str = "1", **parameters: str) -> Tokens:
+        """A login in a browser that may know them already."""
+        return browser.login(
+            username=self.username,
+            password=self.password,
+            otp_secret=self.otp_secret,
+            organization=organization,
+            acr=acr,
+            **parameters,
         )
 
 
@@ -204,6 +219,142 @@ def test_the_second_level_takes_a_one_time_code(make_organization: MakeOrganizat
     assert person.login(association.alias, acr="1").claims["acr"] == "1"
 
 
+class TestTheSecondFactor:
+    """A stolen password stops at level 1: who has it enrols no device with it."""
+
+    @pytest.mark.parametrize(
+        ("language", "text"),
+        [("fr", "Ce compte n’a pas de second facteur"), ("en", "This account has no second factor")],
+    )
+    def test_who_has_no_device_is_refused_the_second_level_and_told_why(
+        self, make_organization: MakeOrganization, make_person: MakePerson, language: str, text: str
+    ) -> None:
+        association = make_organization()
+        person = make_person(association)
+        with Browser(person.issuer) as browser, pytest.raises(LoginError, match=text):
+            person.in_browser(browser, association.alias, acr="2", ui_locales=language)
+        assert person.login(association.alias).claims["acr"] == "1"
+
+    def test_nor_in_a_session_that_is_open(self, make_organization: MakeOrganization, make_person: MakePerson) -> None:
+        association = make_organization()
+        person = make_person(association)
+        with Browser(person.issuer) as browser:
+            person.in_browser(browser, association.alias)
+            with pytest.raises(LoginError, match="no second factor"):
+                browser.login(organization=association.alias, acr="2")
+
+    @pytest.mark.parametrize("session", [False, True])
+    def test_asking_to_enrol_a_device_takes_the_second_level_too(
+        self, identity: KeycloakAdmin, make_organization: MakeOrganization, make_person: MakePerson, session: bool
+    ) -> None:
+        association = make_organization()
+        person = make_person(association)
+        with Browser(person.issuer) as browser:
+            if session:
+                person.in_browser(browser, association.alias)
+            with pytest.raises(LoginError, match="no second factor"):
+                person.in_browser(browser, association.alias, kc_action="CONFIGURE_TOTP")
+        assert [each["type"] for each in identity.get_credentials(person.subject)] == ["password"]
+
+    def test_who_has_a_device_adds_another_with_both_factors_even_in_a_session_that_is_open(
+        self, make_organization: MakeOrganization, make_person: MakePerson
+    ) -> None:
+        association = make_organization()
+        person = make_person(association, otp=True)
+        enrols = r"must do something first.*totpSecret"
+        with Browser(person.issuer) as browser:
+            tokens = person.in_browser(browser, association.alias, acr="2")
+            while time.time() < tokens.claims["auth_time"] + 1:  # Keycloak counts whole seconds
+                time.sleep(0.05)
+            with pytest.raises(LoginError) as asked:
+                browser.login(organization=association.alias, acr="2", kc_action="CONFIGURE_TOTP")
+            assert "totpSecret" not in str(asked.value)
+            with pytest.raises(LoginError, match=enrols):
+                person.in_browser(browser, association.alias, acr="2", kc_action="CONFIGURE_TOTP")
+
+    @pytest.mark.parametrize(
+        "action",
+        [
+            "webauthn-register",
+            "webauthn-register-passwordless",
+            "CONFIGURE_RECOVERY_AUTHN_CODES",
+            "delete_credential",
+            "delete_account",
+            "idp_link",
+            "UPDATE_EMAIL",
+            "UPDATE_PROFILE",
+            "VERIFY_EMAIL",
+            "VERIFY_PROFILE",
+        ],
+    )
+    def test_nothing_else_can_be_asked_for(
+        self, make_organization: MakeOrganization, make_person: MakePerson, action: str
+    ) -> None:
+        association = make_organization()
+        person = make_person(association)
+        with Browser(person.issuer) as browser:
+            assert person.in_browser(browser, association.alias, kc_action=action).claims["acr"] == "1"
+
+
+class TestWhenALevelWasReached:
+    def test_a_code_renews_it_and_neither_a_refresh_nor_a_password_does(
+        self, make_organization: MakeOrganization, make_person: MakePerson
+    ) -> None:
+        association = make_organization()
+        person = make_person(association, otp=True)
+
+        def next_second(tokens: Tokens) -> None:
+            while time.time() < tokens.claims["iat"] + 1:  # tokens count whole seconds
+                time.sleep(0.05)
+
+        with Browser(person.issuer) as browser:
+            first = person.in_browser(browser, association.alias)
+            assert first.claims["acr_times"] == {"1": first.claims["auth_time"]}
+            next_second(first)
+            stepped_up = person.in_browser(browser, association.alias, acr="2")
+            code_at = stepped_up.claims["acr_times"]["2"]
+            assert stepped_up.claims["acr_times"]["1"] == first.claims["acr_times"]["1"]
+            assert first.claims["iat"] < code_at <= stepped_up.claims["iat"]
+            next_second(stepped_up)
+            refreshed = browser.refresh(stepped_up)
+            assert refreshed.claims["acr"] == "2"
+            assert refreshed.claims["iat"] > stepped_up.claims["iat"]
+            assert refreshed.claims["acr_times"] == stepped_up.claims["acr_times"]
+            # A password typed again makes `auth_time` new, and the level of before comes back without a code.
+            person.in_browser(browser, association.alias, prompt="login")
+            again = browser.login(organization=association.alias, acr="2")
+            assert again.claims["auth_time"] > code_at
+            assert again.claims["acr_times"]["2"] == code_at
+
+    def test_services_take_a_code_for_as_long_as_the_realm_gives_tokens_of_it(self, settings: Settings) -> None:
+        """Otherwise somebody would be asked for a code by a service, and not by the login that they are sent to."""
+        wanted = definition.load(settings)
+
+        def ages(executions: list[dict[str, Any]]) -> dict[str, int]:
+            found: dict[str, int] = {}
+            for each in executions:
+                config = each.get("config", {})
+                if "loa-max-age" in config:
+                    found[config["loa-condition-level"]] = int(config["loa-max-age"])
+                found |= ages(each.get("executions", []))
+            return found
+
+        age = ages(wanted.browser_flow["executions"])
+        assert age["2"] + wanted.realm["accessTokenLifespan"] <= ServiceSettings().step_up_seconds
+        assert age["1"] >= wanted.realm["ssoSessionMaxLifespan"]  # a password holds for the session
+
+
+def test_who_is_logged_in_names_their_association_and_is_asked_for_nothing(
+    make_organization: MakeOrganization, make_person: MakePerson
+) -> None:
+    first, second = make_organization(), make_organization()
+    person = make_person(first, second)
+    with Browser(person.issuer) as browser:
+        person.in_browser(browser, first.alias)
+        assert list(browser.login(organization=first.alias).claims["organization"]) == [first.alias]
+        assert list(browser.login(organization=second.alias, prompt="none").claims["organization"]) == [second.alias]
+
+
 def test_a_wrong_one_time_code_gives_no_token(
     state: State, make_organization: MakeOrganization, make_person: MakePerson
 ) -> None:
@@ -272,6 +423,59 @@ def test_a_login_without_a_hashed_pkce_challenge_is_refused(
     assert "error=invalid_request" in answer.headers["location"]
 
 
+@pytest.mark.parametrize("scope", ["profile", "email", "roles", "offline_access"])
+def test_no_scope_puts_a_name_or_a_lasting_session_into_a_token(
+    make_organization: MakeOrganization, make_person: MakePerson, scope: str
+) -> None:
+    association = make_organization()
+    person = make_person(association)
+    with Browser(person.issuer) as browser, pytest.raises(LoginError, match="invalid_scope"):
+        person.in_browser(browser, association.alias, scope=f"openid {scope} organization:{association.alias}")
+
+
+def test_two_people_may_have_one_address_and_it_is_no_login(
+    identity: KeycloakAdmin, make_organization: MakeOrganization, make_person: MakePerson
+) -> None:
+    association = make_organization()
+    people = [make_person(association) for _ in range(2)]
+    address = f"{secrets.token_hex(6)}@example.org"
+    for person in people:
+        identity.update_user(person.subject, {**identity.get_user(person.subject), "email": address})
+        assert person.login(association.alias).claims["sub"] == person.subject
+    with pytest.raises(LoginError, match=r"(?i)invalid"):
+        login(issuer=people[0].issuer, username=address, password=people[0].password, organization=association.alias)
+
+
+@pytest.mark.parametrize(
+    ("client_id", "redirect"),
+    [
+        ("account", "/realms/{realm}/account/"),
+        ("account-console", "/realms/{realm}/account/"),
+        ("security-admin-console", "/admin/{realm}/console/"),
+    ],
+)
+def test_keycloaks_own_applications_are_closed(state: State, client_id: str, redirect: str) -> None:
+    query = {
+        "response_type": "code",
+        "client_id": client_id,
+        "scope": "openid",
+        "redirect_uri": state["urls"]["keycloak"] + redirect.format(realm=state["keycloak"]["realm"]),
+        "code_challenge": "x" * 43,
+        "code_challenge_method": "S256",
+    }
+    answer = httpx.get(f"{state['urls']['issuer']}/protocol/openid-connect/auth?{urlencode(query)}")
+    assert answer.status_code in {400, 403}
+    assert 'name="password"' not in answer.text
+
+
+def test_nobody_registers_a_client(state: State) -> None:
+    answer = httpx.post(
+        f"{state['urls']['issuer']}/clients-registrations/openid-connect",
+        json={"redirect_uris": ["https://evil.test/"]},
+    )
+    assert answer.status_code == 403
+
+
 def test_a_redirect_to_somewhere_else_is_refused(state: State) -> None:
     query = {"response_type": "code", "client_id": "dui-web", "scope": "openid", "redirect_uri": "https://evil.test/"}
     answer = httpx.get(f"{state['urls']['issuer']}/protocol/openid-connect/auth?{urlencode(query)}")
@@ -330,6 +534,14 @@ def test_reconciling_again_changes_nothing_and_loses_nobody(
 def test_what_somebody_changed_by_hand_is_told_and_put_right(settings: Settings, state: State) -> None:
     administration = Administration(settings)
     administration.put("", {"failureFactor": 30, "passwordPolicy": "length(4)"})
+    action = administration.get("/authentication/required-actions/webauthn-register")
+    administration.put("/authentication/required-actions/webauthn-register", {**action, "enabled": True})
+    console = administration.get("/clients", clientId="account-console")[0]
+    administration.put(f"/clients/{console['id']}", {**console, "enabled": True})
+    administration.post("/localization/fr", {"secondFactorMissing": "Non."})
+    everybody = administration.get(f"/roles/default-roles-{state['keycloak']['realm']}")
+    offline = administration.get("/roles/offline_access")
+    administration.post(f"/roles-by-id/{everybody['id']}/composites", [offline])
     client = administration.get("/clients", clientId="dui-web")[0]
     administration.put(
         f"/clients/{client['id']}",
@@ -341,7 +553,17 @@ def test_what_somebody_changed_by_hand_is_told_and_put_right(settings: Settings,
     administration.put(f"/authentication/flows/{flow}/executions", {**code, "requirement": "DISABLED"})
 
     told = "\n".join(check(settings))
-    for part in ("failureFactor", "passwordPolicy", "directAccessGrantsEnabled", "redirectUris", "browser flow"):
+    for part in (
+        "failureFactor",
+        "passwordPolicy",
+        "directAccessGrantsEnabled",
+        "redirectUris",
+        "browser flow",
+        "required action webauthn-register",
+        "client account-console enabled",
+        "messages fr secondFactorMissing",
+        "offline_access",
+    ):
         assert part in told
     assert reconcile(settings)
     assert check(settings) == []

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from dui_local import credentials
 from dui_local.layout import Layout
-from dui_ops.stack import StackError, load
+from dui_ops.state import StackError, load
 
 
 def layout(folder: Path) -> Layout:

@@ -8,7 +8,7 @@ import socket
 import pytest
 from dui_local import ports
 from dui_local.services import DEFAULT_PORTS
-from dui_ops.stack import StackError
+from dui_ops.state import StackError
 
 
 @pytest.fixture(autouse=True)

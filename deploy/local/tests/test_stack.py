@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from dui_local.services import SERVICES
 from dui_ops import probes
-from dui_ops.stack import State, load, state_path
+from dui_ops.state import State, load, state_path
 from dui_ops.supervision import Supervisor
 
 
@@ -36,6 +36,10 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass in time"
         time.sleep(0.1)
+
+
+def process_of(supervisor: Supervisor, name: str) -> int | None:
+    return next(each.pid for each in supervisor.programs() if each.name == name)
 
 
 @pytest.mark.parametrize("role", ["owner_url", "app_url", "relay_url"])
@@ -114,13 +118,17 @@ def test_a_service_publishes_its_own_facts_and_no_others(state: State) -> None:
         await client.publish("dui.identity.t.account.v1.suspended", b"")
         await client.publish("dui.journal.identity.t", b"")
         await client.publish("$JS.API.STREAM.DELETE.DUI_IDENTITY", b"")
+        await client.publish("$JS.API.STREAM.UPDATE.DUI_RECORDS", b"{}")
+        await client.publish("$JS.API.CONSUMER.DELETE.DUI_JOURNAL.identity__journal", b"")
+        await client.publish("$JS.ACK.DUI_JOURNAL.identity__journal.1.1.1.1.0", b"")
+        await client.subscribe("_INBOX.>")
         async with asyncio.timeout(10):
-            while len(refused) < 3:
+            while len(refused) < 7:
                 await client.flush()  # the server's refusals come as errors, after the fact
         await client.close()
 
     asyncio.run(publish())
-    assert len(refused) == 3
+    assert len(refused) == 7
     assert all("permissions violation" in line for line in refused)
 
 
@@ -136,7 +144,7 @@ def test_nats_lets_nobody_in_without_a_password(state: State) -> None:
 
 
 def test_everything_listens_on_this_machine_only(state: State) -> None:
-    processes = [psutil.Process(pid) for pid in Supervisor(state).pids().values()]
+    processes = [psutil.Process(each.pid) for each in Supervisor(state).programs() if each.pid is not None]
     everything = [process for parent in processes for process in (parent, *parent.children(recursive=True))]
     listening = {
         connection.laddr.ip
@@ -153,7 +161,8 @@ def test_everything_listens_on_this_machine_only(state: State) -> None:
 def test_a_killed_part_comes_back_and_all_others_with_it(state: State, name: str) -> None:
     supervisor = Supervisor(state)
     healthy = {each.name for each in probes.answers(state) if each.ok}
-    before = supervisor.pids()[name]
+    before = process_of(supervisor, name)
+    assert before is not None
     os.kill(before, signal.SIGKILL)
-    eventually(lambda: supervisor.pids().get(name, before) != before)
+    eventually(lambda: process_of(supervisor, name) not in {None, before})
     eventually(lambda: healthy <= {each.name for each in probes.answers(state) if each.ok})

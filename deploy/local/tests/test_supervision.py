@@ -14,7 +14,7 @@ import psutil
 import pytest
 from dui_local import launch, supervision
 from dui_local.layout import Layout
-from dui_ops.stack import VERSION, StackError, State, save
+from dui_ops.state import VERSION, StackError, State, save
 from dui_ops.supervision import Supervisor
 
 
@@ -60,10 +60,16 @@ def supervisor(layout: Layout, state: State) -> Iterator[Supervisor]:
     launch.stop_leftovers(layout)
 
 
+def process_of(supervisor: Supervisor, name: str) -> int | None:
+    return next(each.pid for each in supervisor.programs() if each.name == name)
+
+
 def started(supervisor: Supervisor, name: str) -> int:
     supervisor.start(name)
     eventually(lambda: any(each.name == name and each.running for each in supervisor.programs()))
-    return supervisor.pids()[name]
+    pid = process_of(supervisor, name)
+    assert pid is not None
+    return pid
 
 
 def test_the_launcher_becomes_the_program(supervisor: Supervisor) -> None:
@@ -74,7 +80,7 @@ def test_the_launcher_becomes_the_program(supervisor: Supervisor) -> None:
 def test_a_killed_program_is_started_again(supervisor: Supervisor) -> None:
     pid = started(supervisor, "sleeper")
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: supervisor.pids().get("sleeper", pid) != pid)
+    eventually(lambda: process_of(supervisor, "sleeper") not in {None, pid})
     eventually(lambda: supervisor.programs()[0].running)
 
 
@@ -82,14 +88,14 @@ def test_a_stopped_program_stays_stopped_until_it_is_started(supervisor: Supervi
     pid = started(supervisor, "sleeper")
     supervisor.stop("sleeper")
     assert not psutil.pid_exists(pid)
-    assert "sleeper" not in supervisor.pids()
+    assert process_of(supervisor, "sleeper") is None
     assert started(supervisor, "sleeper") != pid
 
 
 def test_starting_what_runs_leaves_it_alone(supervisor: Supervisor) -> None:
     pid = started(supervisor, "sleeper")
     supervisor.start("sleeper")
-    assert supervisor.pids()["sleeper"] == pid
+    assert process_of(supervisor, "sleeper") == pid
 
 
 def test_a_program_that_cannot_start_is_told_with_its_log(supervisor: Supervisor, state: State, layout: Layout) -> None:

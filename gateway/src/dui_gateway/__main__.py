@@ -10,11 +10,14 @@ from typing import Any
 from dui_gateway import contract
 from dui_gateway.settings import GatewaySettings, SettingError
 
+# Threads beside those that callers may hold (`limits.Share`): they answer probes, and whoever is refused.
+KEPT_THREADS = 4
+
 # The server's own lines, in the form of all others. (Not propagated: its processes have other handlers than this one.)
 _LOGS: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"generic": {"()": "dui_kit.logs.Library", "service": "gateway"}},
+    "formatters": {"generic": {"()": "dui_kit.wire.logs.Library", "service": "gateway"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stdout"}},
     "loggers": {"_granian": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
 }
@@ -40,13 +43,15 @@ def serve(settings: GatewaySettings) -> int:
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         workers=settings.gateway_processes,
-        blocking_threads=settings.gateway_threads,
+        blocking_threads=settings.gateway_threads + KEPT_THREADS,
         backlog=settings.gateway_backlog,
         # What granian calls backpressure counts connections, not calls.
         backpressure=settings.gateway_connections,
-        # Heads beyond the buffer are refused; a body goes through it in pieces. The time is also that of an idle connection: longer
-        # than the 60 s after which proxies close theirs, or they would send calls into a connection that ends.
-        http1_settings=HTTP1Settings(max_buffer_size=65_536, header_read_timeout=75_000),
+        # Heads beyond the buffer are refused; a body goes through it in pieces. The one time that the server knows is that of a
+        # head, which begins when the connection opens or its last answer has gone: so it is that of an idle connection too.
+        http1_settings=HTTP1Settings(
+            max_buffer_size=65_536, header_read_timeout=round(settings.gateway_idle_seconds * 1000)
+        ),
         runtime_threads=1,
         websockets=False,
         workers_kill_timeout=settings.gateway_drain_seconds,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from multiprocessing.util import Finalize
 from typing import Any
 
-from dui_kit import telemetry
-from dui_kit.status import language_of
-from dui_kit.tokens import TokenVerifier
+from dui_kit.wire import telemetry
+from dui_kit.wire.tokens import TokenVerifier
 from flask import Response, request
+from opentelemetry.trace import SpanKind
 from werkzeug.exceptions import HTTPException
 
 from dui_gateway import contract, docs_page, health, openapi, problems, protection, routes, texts
+from dui_gateway.connections import Watch
 from dui_gateway.entry import Door
 from dui_gateway.flask_app import Gateway
+from dui_gateway.limits import Turns
+from dui_gateway.problems import Problem
 from dui_gateway.settings import GatewaySettings
 from dui_gateway.upstream import Upstream
 
@@ -34,7 +36,13 @@ def build(
     app = Gateway("dui_gateway")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False
-    parts = routes.Parts(settings, Door(verifier, settings), upstream, protection.headers(settings))
+    parts = routes.Parts(
+        settings,
+        Door(verifier, settings),
+        {service: Turns(settings.gateway_calls_at_once) for service in contract.service_names()},
+        upstream,
+        protection.headers(settings),
+    )
     routes.install(app, operations, parts)
     document = openapi.document(operations, settings.oidc_issuer)
     docs_page.install(app, document)
@@ -46,24 +54,23 @@ def build(
 
 
 def _http_problem(error: HTTPException) -> Response:
-    language = language_of(request.headers.get("Accept-Language", ""))
-    answer = problems.response(
-        problems.of_http(error, language), language=language, request_id=secrets.token_hex(16), trace_id=""
-    )
-    routes.close_after_body(request, answer)
-    return answer
+    return _refuse(problems.of_http(error, routes.language(request)))
 
 
 def _internal_problem(error: Exception) -> Response:
-    request_id = secrets.token_hex(16)
-    telemetry.log.error(
-        "request failed", operation=str(request.url_rule), request_id=request_id, **telemetry.where(error)
-    )
-    language = language_of(request.headers.get("Accept-Language", ""))
-    problem = problems.of_reason(texts.INTERNAL, language)
-    answer = problems.response(problem, language=language, request_id=request_id, trace_id="")
-    routes.close_after_body(request, answer)
-    return answer
+    return _refuse(problems.of_reason(texts.INTERNAL, routes.language(request)), error)
+
+
+def _refuse(problem: Problem, error: Exception | None = None) -> Response:
+    """Refuses a request outside the contract. Log and trace never call it by its address, which holds what was typed."""
+    operation = str(request.url_rule or "unknown address")
+    request_id = routes.new_request_id()
+    with telemetry.span(operation, SpanKind.SERVER, request.headers.get("Traceparent"), {}) as span:
+        if error is not None:
+            telemetry.log.error("request failed", operation=operation, request_id=request_id, **telemetry.where(error))
+            telemetry.fail(span, str(problem.status))
+        trace_id = telemetry.trace_id_of(telemetry.traceparent(span))
+        return routes.refuse(problem, request, operation=operation, request_id=request_id, trace_id=trace_id)
 
 
 def create() -> Any:
@@ -75,4 +82,5 @@ def create() -> Any:
     telemetry.setup("gateway", settings.log_level)
     # Not atexit: a process of multiprocessing ends without it, and what is still held would be lost at each deployment.
     Finalize(None, telemetry.shutdown, exitpriority=1)
+    Watch(settings.listen[1], settings.request_seconds, settings.gateway_idle_seconds).start()
     return build(settings).wsgi_app

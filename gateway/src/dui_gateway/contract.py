@@ -95,6 +95,11 @@ class Operation:
         return self.verb == "GET"
 
     @property
+    def writes(self) -> bool:
+        """Whether the call changes something. A search is sent like a write, for names travel in no address."""
+        return self.access.action not in {options_pb2.ACTION_READ, options_pb2.ACTION_SEARCH}
+
+    @property
     def success(self) -> int:
         """The status of success: 201 when something new has an address."""
         return 201 if self.verb == "POST" and self.name.startswith("Create") else 200

@@ -6,25 +6,12 @@ The tenant is the one of the token's organization. No header of a caller names a
 from __future__ import annotations
 
 from dui_kit.errors import Reason, Refusal
-from dui_kit.tokens import Claims, TokenRefused, TokenVerifier
+from dui_kit.wire.tokens import Claims, TokenRefused, TokenVerifier
 
 from dui_gateway import texts
 from dui_gateway.limits import Bucket, Share
 from dui_gateway.problems import Problem, challenge, of_refusal
 from dui_gateway.settings import GatewaySettings
-
-_REASONS = {
-    reason.name: reason
-    for reason in (
-        texts.TOKEN_INVALID,
-        texts.TOKEN_EXPIRED,
-        texts.TOKEN_NOT_YET_VALID,
-        texts.TENANT_MISSING,
-        texts.TENANT_AMBIGUOUS,
-        texts.CLIENT_REFUSED,
-        texts.KEYS_UNAVAILABLE,
-    )
-}
 
 
 class Turned(Exception):
@@ -54,21 +41,27 @@ class Door:
     def __init__(self, verifier: TokenVerifier, settings: GatewaySettings) -> None:
         self.verifier = verifier
         self._subjects = Bucket(settings.rate_limit_subject_per_second, settings.rate_limit_subject_burst)
+        self._writers = Bucket(settings.rate_limit_write_per_second, settings.rate_limit_write_burst)
         self._tenants = Bucket(settings.rate_limit_tenant_per_second, settings.rate_limit_tenant_burst)
         self.share = Share(settings.gateway_threads)
 
-    def enter(self, authorization: str) -> Claims:
-        """The claims of a person's token, from the Authorization header. Raises `Turned`."""
+    def enter(self, authorization: str, *, writes: bool) -> Claims:
+        """The claims of a person's token, from the Authorization header; `writes`: for a call that changes something. Raises
+        `Turned`."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Turned(texts.TOKEN_MISSING)
         try:
             claims = self.verifier.verify(token)
         except TokenRefused as refused:
-            raise Turned(_REASONS.get(refused.reason, texts.TOKEN_INVALID)) from refused
+            raise Turned(refused.reason) from refused
         if claims.service or claims.tenant_id is None:
-            raise Turned(texts.SERVICE_TOKEN_REFUSED)
-        wait = self._subjects.take(claims.subject) or self._tenants.take(claims.tenant_id)
+            raise Turned(texts.SERVICE_ONLY)
+        wait = (
+            self._subjects.take(claims.subject)
+            or self._tenants.take(claims.tenant_id)
+            or (self._writers.take(claims.subject) if writes else 0)
+        )
         if wait:
             raise Turned(texts.RATE_LIMITED, wait=wait)
         return claims

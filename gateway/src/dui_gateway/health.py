@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import orjson
-from dui_kit.keyset import KeySet
+from dui_kit.wire.jwks import KeySet
 from flask import Flask, Response
 from grpc_health.v1 import health_pb2
 
@@ -31,12 +31,20 @@ class Readiness:
         self._known: tuple[float, dict[str, str]] | None = None
 
     def parts(self) -> dict[str, str]:
-        """`ok` or what is wrong, by part."""
-        with self._lock:
-            now = self._clock()
-            if self._known is None or now - self._known[0] >= REMEMBER_SECONDS:
-                self._known = (now, self._ask())
-            return self._known[1]
+        """`ok` or what is wrong, by part. While one probe asks, the others are told what was known before: the threads are not
+        for them to wait in."""
+        known = self._known
+        if known is not None and self._clock() - known[0] < REMEMBER_SECONDS:
+            return known[1]
+        if self._lock.acquire(blocking=known is None):
+            try:
+                if self._known is known:
+                    found = self._ask()
+                    # Since when it is known, not since when it was asked: a part that hangs takes longer than an answer holds.
+                    self._known = (self._clock(), found)
+            finally:
+                self._lock.release()
+        return self._known[1] if self._known is not None else {}
 
     def _ask(self) -> dict[str, str]:
         calls = {

@@ -11,7 +11,6 @@ from dui_kit.errors import Refusal
 from flask import Request
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from dui_gateway import texts
 from dui_gateway.codec.decode import (
@@ -24,7 +23,8 @@ from dui_gateway.codec.decode import (
     text_converter,
     timestamp_converter,
 )
-from dui_gateway.contract import Operation, is_mask
+from dui_gateway.codec.duplicates import has_duplicates, path_of_duplicate
+from dui_gateway.contract import Operation, is_mask, reachable
 
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 _JSON = frozenset({"application/json"})
@@ -37,18 +37,19 @@ ReadBody = Callable[[bytes, dict[str, Any], Faults], None]
 class Inputs:
     """How one operation reads its request. Made once."""
 
-    def __init__(self, operation: Operation, *, max_depth: int, max_bytes: int) -> None:
+    def __init__(self, operation: Operation, *, max_depth: int) -> None:
         fields = operation.method.input_type.fields_by_name
         self._request = operation.request
         self._path: Mapping[str, Convert] = {name: _from_text(fields[name]) for name in operation.parameters}
         self._query = {field.name: (field, _from_text(field)) for field in operation.query}
         self._media = _PATCH if operation.verb == "PATCH" else _JSON
         self._max_depth = max_depth
-        self._max_bytes = max_bytes
+        root = operation.body_type or operation.method.input_type
+        self._names = frozenset(field.name for message in reachable(root) for field in message.fields)
         self._body = self._body_reader(operation)
 
-    def read(self, request: Request, parameters: Mapping[str, str]) -> Message:
-        """The request message. Raises `Refusal` with every fault found."""
+    def read(self, request: Request, parameters: Mapping[str, str], raw: bytes) -> Message:
+        """The request message; `raw` is the body. Raises `Refusal` with every fault found."""
         faults = Faults()
         values: dict[str, Any] = {}
         for name, convert in self._path.items():
@@ -56,7 +57,6 @@ class Inputs:
         if request.query_string:
             self._read_query(request.args.lists(), values, faults)
         if self._body is not None:
-            raw = read_body(request, self._max_bytes)
             if raw:
                 check_media_type(request, self._media)
             self._body(raw, values, faults)
@@ -123,23 +123,9 @@ class Inputs:
             raise Refusal(texts.JSON_TOO_DEEP, limit=self._max_depth)
         if type(document) is not dict:
             raise Refusal(texts.BODY_REQUIRED)
+        if has_duplicates(raw, document):
+            raise Refusal(texts.DUPLICATE_KEY, field=path_of_duplicate(raw, self._names))
         return document
-
-
-def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises RequestEntityTooLarge beyond `limit`, also when the caller sends it in pieces without telling
-    its length: Werkzeug would cut it there and let the rest of the program read a half."""
-    length = request.content_length
-    if length is not None and length > limit:
-        raise RequestEntityTooLarge
-    source, left = request.environ["wsgi.input"], limit + 1 if length is None else length
-    pieces = []
-    while left > 0 and (piece := source.read(left)):
-        pieces.append(piece)
-        left -= len(piece)
-    if length is None and left <= 0:
-        raise RequestEntityTooLarge
-    return b"".join(pieces)
 
 
 def depth(document: Any) -> int:
@@ -175,12 +161,12 @@ def _from_text(field: FieldDescriptor) -> Convert:
 def _bool(value: str, path: str, faults: Faults) -> bool | None:
     found = {"true": True, "false": False}.get(value)
     if found is None:
-        faults.add(texts.wrong_type("boolean"), path)
+        faults.add(texts.WRONG_TYPE, path, **texts.TYPES["boolean"])
     return found
 
 
 def _int32(value: str, path: str, faults: Faults) -> int | None:
     if not _INTEGER.fullmatch(value) or not -(2**31) <= int(value) < 2**31:
-        faults.add(texts.wrong_type("integer"), path)
+        faults.add(texts.WRONG_TYPE, path, **texts.TYPES["integer"])
         return None
     return int(value)

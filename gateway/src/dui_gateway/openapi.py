@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any
 
 from dui.options.v1 import options_pb2
+from dui_kit.wire import keys
 from google.protobuf.descriptor import EnumDescriptor
 
-from dui_gateway import problems
+from dui_gateway import problems, texts
 from dui_gateway.contract import Operation, comments, required
+from dui_gateway.reasons import Published, published
 from dui_gateway.schemas import Schema, Schemas
 
-VERSION = "1.0.0"
 MERGE_PATCH = "application/merge-patch+json"
 
 _DESCRIPTION = """\
@@ -22,7 +25,7 @@ Dossier de l'usager informatisé (DUI) des établissements et services sociaux e
 - **Identification** : jeton d'accès OpenID Connect, `Authorization: Bearer …`, demandé avec le scope
   `organization:ALIAS`, qui choisit l'association. Certaines opérations demandent un second facteur (`acr` 2).
 - **Erreurs** : `application/problem+json` (RFC 9457), en français, ou en anglais avec `Accept-Language: en` ; `reason`
-  est stable, `errors` nomme les champs et le remède.
+  est stable, `errors` nomme les champs et le remède. Les exemples des réponses donnent toutes les raisons, avec leurs textes.
 - **Écritures rejouables** : `Idempotency-Key` sur une écriture ; après un délai dépassé, réessayer avec la même clé.
 - **Versions** : `ETag` à la lecture, `If-Match` à la modification ; `If-None-Match` évite de relire.
 - **Listes** : `page_size` et `page_token` ; un jeton de page ne vaut que pour la même liste.
@@ -35,6 +38,8 @@ ANY = (400, 401, 403, 404, 429, 500, 503, 504)
 WRITE = (409, 422)
 BODY = (413, 415)
 VERSIONED = (412, 428)
+# Of no operation, but of an address: listed for their reasons.
+ELSEWHERE = (405,)
 
 
 def document(operations: tuple[Operation, ...], issuer: str) -> Schema:
@@ -48,7 +53,7 @@ def document(operations: tuple[Operation, ...], issuer: str) -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "DUI",
-            "version": VERSION,
+            "version": version("dui-gateway"),
             "description": _DESCRIPTION,
             "license": {"name": "EUPL-1.2", "identifier": "EUPL-1.2"},
         },
@@ -62,7 +67,7 @@ def document(operations: tuple[Operation, ...], issuer: str) -> Schema:
             "schemas": dict(sorted(schemas.found.items())) | {"Problem": _PROBLEM},
             "parameters": _PARAMETERS,
             "headers": _HEADERS,
-            "responses": {f"Problem{status}": _problem(status) for status in sorted({*ANY, *WRITE, *BODY, *VERSIONED})},
+            "responses": _problems(),
             "securitySchemes": {
                 "login": {
                     "type": "oauth2",
@@ -78,7 +83,7 @@ def document(operations: tuple[Operation, ...], issuer: str) -> Schema:
                         }
                     },
                 },
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": _BEARER},
             },
         },
     }
@@ -101,10 +106,8 @@ def operation_id(operation: Operation) -> str:
 
 
 def versioned(operation: Operation) -> bool:
-    """Whether the service may ask for the version that the caller read."""
-    return operation.verb in {"PATCH", "PUT", "DELETE"} or "`If-Match`" in comments().get(
-        operation.method.full_name, ""
-    )
+    """Whether the service asks for the version that the caller read."""
+    return bool(operation.access.if_match)
 
 
 def statuses(operation: Operation) -> tuple[int, ...]:
@@ -114,7 +117,7 @@ def statuses(operation: Operation) -> tuple[int, ...]:
         found += WRITE
     if operation.body:
         found += BODY
-    if not operation.reads and versioned(operation):
+    if versioned(operation):
         found += VERSIONED
     return tuple(sorted(found))
 
@@ -241,7 +244,16 @@ def _responses(operation: Operation, operations: tuple[Operation, ...], schemas:
     return found
 
 
-def _problem(status: int) -> Schema:
+def _problems() -> Schema:
+    reasons = published()
+    shown = {}
+    for status in sorted({*ANY, *WRITE, *BODY, *VERSIONED, *ELSEWHERE}):
+        own = [one for one in reasons if problems.status_of(one.code, one.reason) == status]
+        shown[f"Problem{status}"] = _problem(status, own)
+    return shown
+
+
+def _problem(status: int, reasons: Iterable[Published]) -> Schema:
     french, english = problems.TITLES[status]
     headers: Schema = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
     if status in {401, 403}:
@@ -251,8 +263,33 @@ def _problem(status: int) -> Schema:
     return {
         "description": f"{english} ({french})",
         "headers": headers,
-        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {
+            problems.MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {one.reason: _example(status, one) for one in reasons},
+            }
+        },
     }
+
+
+def _example(status: int, one: Published) -> Schema:
+    """What a caller reads in French, and the same text in English."""
+    problem = problems.Problem(status, one.reason, one.fr)
+    if one.reason == texts.REQUEST_INVALID.name:
+        missing = next(other for other in published() if other.reason == "FIELD_REQUIRED")
+        faults = tuple(problems.FieldError(field, missing.fr, missing.reason) for field in ("birth_name", "birth_date"))
+        problem = problems.Problem(status, one.reason, one.fr, faults)
+    value = problems.document(problem, language="fr", request_id=_REQUEST_ID)
+    return {"description": one.en, "value": value}
+
+
+_REQUEST_ID = "6f1c0e7b2a9d44e8b1c35d7f90a2e46c"
+_BEARER = """\
+An access token of the platform's realm; it holds for five minutes. Applications get one for the person who uses them by the
+authorization code flow with PKCE (S256), as the public client `dui-web`, with the scopes `openid` and `organization:ALIAS`:
+ALIAS is the association in which the person works, and a token is for one association. Where an operation says `acr` 2, the login
+asks for the second factor: parameter `claims` with an essential `acr` of 2. On a local stack `uv run dui token ACCOUNT` prints a
+token of a demo account, with `--acr 2` one with the second factor."""
 
 
 def _header_parameter(name: str, description: str, schema: Schema) -> Schema:
@@ -265,12 +302,13 @@ _PARAMETERS: Schema = {
     ),
     "IdempotencyKey": _header_parameter(
         "Idempotency-Key",
-        "Makes the write safe to send again: within 48 hours the same key gives the same outcome, done once.",
+        "Makes the write safe to send again: within 48 hours the same key gives the same outcome, done once. "
+        "Printable ASCII without spaces.",
         {
             "type": "string",
             "minLength": 1,
-            "maxLength": 100,
-            "pattern": "^[!-~]([ -~]{0,98}[!-~])?$",
+            "maxLength": keys.MAX_LENGTH,
+            "pattern": f"^{keys.PATTERN}$",
             "examples": ["3f0c2d6e-1b7a-4c55-8a3e-0d9f6b2c7e41"],
         },
     ),
@@ -302,7 +340,11 @@ _PROBLEM: Schema = {
         "title": {"type": "string", "description": "Kind of problem."},
         "status": {"type": "integer", "description": "HTTP status."},
         "detail": {"type": "string", "description": "What a person can do about it."},
-        "reason": {"type": "string", "description": "Stable code, UPPER_SNAKE.", "examples": ["ETAG_STALE"]},
+        "reason": {
+            "type": "string",
+            "description": "Stable code, UPPER_SNAKE. The examples of the responses show each of them; more may be added.",
+            "examples": ["ETAG_STALE"],
+        },
         "errors": {
             "type": "array",
             "description": "The fields at fault.",

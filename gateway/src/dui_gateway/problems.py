@@ -12,8 +12,8 @@ from typing import Any
 
 import grpc
 import orjson
-from dui_kit.errors import Code, Reason, Refusal
-from dui_kit.status import DETAILS_KEY
+from dui_kit.errors import NOT_FOUND, Code, Reason, Refusal
+from dui_kit.wire.status import DETAILS_KEY
 from flask import Response
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
@@ -109,7 +109,7 @@ def of_refusal(refusal: Refusal, language: str, *, headers: Mapping[str, str] | 
     detail = refusal.violations[0].text(language) if reason is refusal.reason else _text(reason, language)
     # One fault has its own reason; several are told one by one.
     name = refusal.reason.name if len(errors) == 1 else reason.name
-    return _complete(Problem(_status(reason.code, name), name, detail, errors, headers or {}))
+    return _complete(Problem(status_of(reason.code, name), name, detail, errors, headers or {}))
 
 
 def of_http(error: HTTPException, language: str) -> Problem:
@@ -128,7 +128,7 @@ def of_rpc(error: grpc.RpcError, operation: Operation, language: str) -> Problem
     """The problem of a call that a service refused, or that no service answered."""
     code = code_of(error).name
     info, message, errors = _details(error, operation)
-    status = _status(code, info.reason)
+    status = status_of(code, info.reason)
     if info.reason and message:
         headers = {}
         if status == 401:
@@ -145,7 +145,7 @@ def of_rpc(error: grpc.RpcError, operation: Operation, language: str) -> Problem
 
 def of_reason(reason: Reason, language: str) -> Problem:
     """The problem of a bare reason."""
-    return _complete(Problem(_status(reason.code, reason.name), reason.name, _text(reason, language)))
+    return _complete(Problem(status_of(reason.code, reason.name), reason.name, _text(reason, language)))
 
 
 def challenge(error: str, description: str, **parameters: str) -> str:
@@ -154,9 +154,9 @@ def challenge(error: str, description: str, **parameters: str) -> str:
     return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in words.items() if value)
 
 
-def response(problem: Problem, *, language: str, request_id: str, trace_id: str) -> Response:
-    """The HTTP answer of a problem."""
-    document: dict[str, Any] = {
+def document(problem: Problem, *, language: str, request_id: str) -> dict[str, Any]:
+    """The problem document."""
+    return {
         "type": f"urn:dui:problem:{problem.reason.lower()}",
         "title": TITLES[problem.status][language == "en"],
         "status": problem.status,
@@ -165,9 +165,14 @@ def response(problem: Problem, *, language: str, request_id: str, trace_id: str)
         "errors": [{"field": e.field, "message": e.message, "reason": e.reason} for e in problem.errors],
         "request_id": request_id,
     }
+
+
+def response(problem: Problem, *, language: str, request_id: str, trace_id: str) -> Response:
+    """The HTTP answer of a problem."""
+    content = document(problem, language=language, request_id=request_id)
     if trace_id:
-        document["trace_id"] = trace_id
-    answer = Response(orjson.dumps(document), problem.status, content_type=MEDIA_TYPE)
+        content["trace_id"] = trace_id
+    answer = Response(orjson.dumps(content), problem.status, content_type=MEDIA_TYPE)
     answer.headers["Content-Language"] = language
     answer.headers.update(problem.headers)
     return answer
@@ -177,7 +182,8 @@ def _text(reason: Reason, language: str) -> str:
     return reason.en if language == "en" else reason.fr
 
 
-def _status(code: str, reason: str) -> int:
+def status_of(code: str, reason: str) -> int:
+    """The HTTP status of a reason with this gRPC code."""
     return STATUS_BY_REASON.get(reason) or STATUS_BY_CODE.get(code, 500)
 
 
@@ -198,9 +204,13 @@ def _silent(code: str, operation: Operation) -> Reason:
         case "RESOURCE_EXHAUSTED":
             return texts.TOO_MANY_AT_ONCE
         case "UNAUTHENTICATED":
-            return texts.TOKEN_INVALID
-        case "NOT_FOUND" | "PERMISSION_DENIED" | "FAILED_PRECONDITION" | "ABORTED" | "ALREADY_EXISTS":
-            return Reason("REFUSED", Code(code), texts.REFUSED.fr, texts.REFUSED.en)
+            return texts.TOKEN_REFUSED
+        case "NOT_FOUND":
+            return NOT_FOUND
+        case "PERMISSION_DENIED":
+            return texts.ACCESS_REFUSED
+        case "FAILED_PRECONDITION" | "ABORTED" | "ALREADY_EXISTS":
+            return texts.REFUSED
         case "INVALID_ARGUMENT" | "OUT_OF_RANGE":
             return texts.REQUEST_INVALID
         case _:

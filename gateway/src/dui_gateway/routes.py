@@ -11,30 +11,27 @@ from typing import Any
 
 import grpc
 import orjson
-from dui_kit import telemetry
 from dui_kit.errors import Refusal
-from dui_kit.status import language_of
+from dui_kit.wire import telemetry
+from dui_kit.wire.keys import check_idempotency_key
+from dui_kit.wire.status import language_of
 from flask import Request, Response, request
 from opentelemetry.trace import SpanKind
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from dui_gateway import problems, texts
+from dui_gateway import bodies, problems, texts
 from dui_gateway.codec import encoder
 from dui_gateway.contract import Operation
 from dui_gateway.entry import Door, Turned
 from dui_gateway.flask_app import Gateway, JsonResponse
 from dui_gateway.inputs import Inputs
+from dui_gateway.limits import Turns
 from dui_gateway.problems import Problem
 from dui_gateway.settings import GatewaySettings
 from dui_gateway.upstream import Upstream
 
-# What the kit's services accept as an idempotency key; gRPC metadata takes nothing but printable ASCII.
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?")
 _ETAG = re.compile(r'(?:W/)?"([\x21\x23-\x2b\x2d-\x7e]{1,100})"|([A-Za-z0-9._~+/=\-]{1,100})')
-# What is left of a body that is refused is read up to here and thrown away, so that the caller gets to see why.
-MAX_DISCARDED_BYTES = 32 << 20
-_BODY_DONE = "dui.body_done"
 _FAILED = frozenset({500, 503, 504})
 
 
@@ -50,6 +47,8 @@ class Parts:
 
     settings: GatewaySettings
     door: Door
+    #: By service.
+    turns: Mapping[str, Turns]
     upstream: Upstream
     headers: tuple[tuple[str, str], ...]
 
@@ -77,9 +76,8 @@ class View:
         self.__name__ = operation.name
         self._operation = operation
         self._parts = parts
-        self._inputs = Inputs(
-            operation, max_depth=parts.settings.max_json_depth, max_bytes=parts.settings.max_body_bytes
-        )
+        self._inputs = Inputs(operation, max_depth=parts.settings.max_json_depth)
+        self._writes = operation.writes
         self._encode = encoder(operation.result)
         self._span = f"{operation.verb} {operation.path}"
         self._labels = {"operation": self._span}
@@ -97,27 +95,26 @@ class View:
         started = time.perf_counter()
         # The proxy looks the request up on every access: once is enough.
         current: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-        request_id = secrets.token_hex(16)
+        request_id = new_request_id()
         with telemetry.span(self._span, SpanKind.SERVER, current.headers.get("Traceparent"), self._attributes) as span:
             traceparent = telemetry.traceparent(span)
             try:
-                answer = self._answer(current, parameters, request_id, traceparent)
+                answer = self._answer(current, parameters, traceparent)
+                answer.headers.add("X-Request-Id", request_id)
             except HTTPException as error:
-                answer = self._refuse(problems.of_http(error, _language(current)), current, request_id, traceparent)
+                answer = self._refuse(problems.of_http(error, language(current)), current, request_id, traceparent)
             except Turned as turned:
-                answer = self._refuse(turned.problem(_language(current)), current, request_id, traceparent)
+                answer = self._refuse(turned.problem(language(current)), current, request_id, traceparent)
             except Refusal as refusal:
-                answer = self._refuse(
-                    problems.of_refusal(refusal, _language(current)), current, request_id, traceparent
-                )
+                answer = self._refuse(problems.of_refusal(refusal, language(current)), current, request_id, traceparent)
             except grpc.RpcError as error:
-                problem = problems.of_rpc(error, self._operation, _language(current))
+                problem = problems.of_rpc(error, self._operation, language(current))
                 answer = self._refuse(problem, current, request_id, traceparent)
             except Exception as error:  # noqa: BLE001 (the last line: neutral text out, class and place in the log)
                 telemetry.log.error(
                     "request failed", operation=self._span, request_id=request_id, **telemetry.where(error)
                 )
-                problem = problems.of_reason(texts.INTERNAL, _language(current))
+                problem = problems.of_reason(texts.INTERNAL, language(current))
                 answer = self._refuse(problem, current, request_id, traceparent)
             status = answer.status_code
             if span.is_recording():
@@ -125,23 +122,21 @@ class View:
                 if status in _FAILED:
                     telemetry.fail(span, str(status))
         telemetry.call_duration.record(time.perf_counter() - started, {**self._labels, "code": str(status)})
-        answer.headers.add("X-Request-Id", request_id)
         return answer
 
-    def _answer(
-        self, current: Request, parameters: Mapping[str, str], request_id: str, traceparent: str | None
-    ) -> Response:
+    def _answer(self, current: Request, parameters: Mapping[str, str], traceparent: str | None) -> Response:
         operation, parts = self._operation, self._parts
-        authorization = current.headers.get("Authorization", "")
-        claims = parts.door.enter(authorization)
-        with parts.door.share.of(claims.subject, claims.tenant_id or "") as allowed:
-            if not allowed:
-                raise Turned(texts.TOO_MANY_AT_ONCE, wait=1)
-            try:
-                reply = self._call(current, parameters, authorization, request_id, traceparent)
-            except Exception:
-                current.environ[_BODY_DONE] = _discard_body(current)
-                raise
+        claims = parts.door.enter(current.headers.get("Authorization", ""), writes=self._writes)
+        caller = claims.subject, claims.tenant_id or ""
+        if not parts.door.share.take(*caller):
+            raise Turned(texts.TOO_MANY_AT_ONCE, wait=1)
+        try:
+            reply = self._call(current, parameters, caller, traceparent)
+        except Exception:
+            bodies.discard(current)
+            raise
+        finally:
+            parts.door.share.give(*caller)
         etag = getattr(reply, operation.resource).etag if operation.resource else ""
         if (
             operation.reads
@@ -166,13 +161,14 @@ class View:
         self,
         current: Request,
         parameters: Mapping[str, str],
-        authorization: str,
-        request_id: str,
+        caller: tuple[str, str],
         traceparent: str | None,
     ) -> Any:
-        operation = self._operation
-        message = self._inputs.read(current, parameters)
-        metadata = [("authorization", authorization), ("x-dui-request-id", request_id)]
+        operation, parts = self._operation, self._parts
+        raw = bodies.read(current, parts.settings.max_body_bytes) if operation.body else b""
+        message = self._inputs.read(current, parameters, raw)
+        # The trace is how one call is followed through the services: no other id goes with it.
+        metadata = [("authorization", current.headers["Authorization"])]
         if traceparent:
             metadata.append(("traceparent", traceparent))
         accepted = current.headers.get("Accept-Language")
@@ -180,58 +176,42 @@ class View:
             metadata.append(("accept-language", language_of(accepted)))
         key = None
         if not operation.reads:
-            key = _idempotency_key(current)
-            if key:
+            key = current.headers.get("Idempotency-Key")
+            if key is not None:
+                check_idempotency_key(key)
                 metadata.append(("idempotency-key", key))
             expected = _if_match(current)
             if expected:
                 metadata.append(("if-match", expected))
-        return self._parts.upstream.call(operation, message, metadata, retry=operation.reads or key is not None)
+        with parts.turns[operation.service].of(*caller) as come:
+            if not come:
+                raise Refusal(texts.SERVICE_UNAVAILABLE)
+            return parts.upstream.call(operation, message, metadata, retry=operation.reads or key is not None)
 
     def _refuse(self, problem: Problem, current: Request, request_id: str, traceparent: str | None) -> Response:
         trace_id = telemetry.trace_id_of(traceparent)
-        telemetry.log.info(
-            "refused",
-            operation=self._span,
-            status=problem.status,
-            reason=problem.reason,
-            request_id=request_id,
-        )
-        answer = problems.response(problem, language=_language(current), request_id=request_id, trace_id=trace_id)
-        close_after_body(current, answer)
-        return answer
+        return refuse(problem, current, operation=self._span, request_id=request_id, trace_id=trace_id)
 
 
-def _discard_body(current: Request) -> bool:
-    """Takes in what the caller is still sending before it is refused; True when that was all. A server that answers and closes in
-    the middle of a body makes the caller see a broken connection instead of the answer; beyond a limit that is what it gets.
-    A read waits for as long as the caller likes: only for whoever has come in and has a place (`limits.Share`)."""
-    source, left = current.environ["wsgi.input"], MAX_DISCARDED_BYTES
-    while left > 0:
-        chunk = source.read(min(left, 65_536))
-        if not chunk:
-            return True
-        left -= len(chunk)
-    return False
+def new_request_id() -> str:
+    """The id by which a caller and the log of the gateway speak of one request."""
+    return secrets.token_hex(16)
 
 
-def close_after_body(current: Request, answer: Response) -> None:
-    """Ends the connection with this answer when a body was announced that nobody has read. Nobody waits for what a stranger says
-    it will send: sixteen that send nothing would hold sixteen threads."""
-    announced = current.content_length or "chunked" in current.headers.get("Transfer-Encoding", "").lower()
-    if announced and not current.environ.get(_BODY_DONE, False):
-        answer.headers["Connection"] = "close"
+def refuse(problem: Problem, current: Request, *, operation: str, request_id: str, trace_id: str) -> Response:
+    """The answer to whoever is refused, and the line of the log that says why."""
+    telemetry.log.info(
+        "refused", operation=operation, status=problem.status, reason=problem.reason, request_id=request_id
+    )
+    answer = problems.response(problem, language=language(current), request_id=request_id, trace_id=trace_id)
+    answer.headers["X-Request-Id"] = request_id
+    bodies.close_unless_read(current, answer)
+    return answer
 
 
-def _language(current: Request) -> str:
+def language(current: Request) -> str:
+    """The language of the texts for a caller: `fr` or `en`."""
     return language_of(current.headers.get("Accept-Language", ""))
-
-
-def _idempotency_key(current: Request) -> str | None:
-    key = current.headers.get("Idempotency-Key")
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise Refusal(texts.IDEMPOTENCY_KEY_INVALID, field="Idempotency-Key")
-    return key
 
 
 def _if_match(current: Request) -> str | None:

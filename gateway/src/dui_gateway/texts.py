@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dui_kit.errors import Code, Reason
-from dui_kit.texts import (
+from dui_kit.wire.texts import (
     ENUM_UNKNOWN,
     FIELD_READ_ONLY,
     FIELD_UNKNOWN,
-    IDEMPOTENCY_KEY_INVALID,
     INTERNAL,
+    SERVICE_ONLY,
     TEXT_CONTROL_CHARACTER,
+    TOKEN_MISSING,
+    TOKEN_REFUSED,
 )
 
 __all__ = [
     "ENUM_UNKNOWN",
     "FIELD_READ_ONLY",
     "FIELD_UNKNOWN",
-    "IDEMPOTENCY_KEY_INVALID",
     "INTERNAL",
+    "SERVICE_ONLY",
     "TEXT_CONTROL_CHARACTER",
+    "TOKEN_MISSING",
+    "TOKEN_REFUSED",
 ]
 
-_TYPES = {
-    "object": ("un objet", "an object"),
-    "list": ("une liste", "a list"),
-    "text": ("un texte entre guillemets", "a text in quotes"),
-    "boolean": ("true ou false", "true or false"),
-    "integer": ("un nombre entier", "a whole number"),
-}
-_WRONG_TYPES = {
-    name: Reason("WRONG_TYPE", Code.INVALID_ARGUMENT, fr=f"Attendu : {fr}.", en=f"Expected: {en}.")
-    for name, (fr, en) in _TYPES.items()
+#: What `WRONG_TYPE` says of the type that was expected.
+TYPES: Mapping[str, Mapping[str, str]] = {
+    "object": {"fr": "un objet", "en": "an object"},
+    "list": {"fr": "une liste", "en": "a list"},
+    "text": {"fr": "un texte entre guillemets", "en": "a text in quotes"},
+    "boolean": {"fr": "true ou false", "en": "true or false"},
+    "integer": {"fr": "un nombre entier", "en": "a whole number"},
 }
 
-
-def wrong_type(expected: str) -> Reason:
-    """The JSON value has another type than `expected` (object, list, text, boolean, integer)."""
-    return _WRONG_TYPES[expected]
-
-
+WRONG_TYPE = Reason("WRONG_TYPE", Code.INVALID_ARGUMENT, fr="Attendu : {fr}.", en="Expected: {en}.")
 NULL_REFUSED = Reason(
     "NULL_REFUSED",
     Code.INVALID_ARGUMENT,
@@ -87,6 +85,12 @@ JSON_INVALID = Reason(
     fr="Le corps n'est pas du JSON valable en UTF-8.",
     en="The body is not valid JSON in UTF-8.",
 )
+DUPLICATE_KEY = Reason(
+    "DUPLICATE_KEY",
+    Code.INVALID_ARGUMENT,
+    fr="Cette clé figure deux fois dans le même objet JSON : rien n'a été enregistré, envoyez-la une seule fois.",
+    en="This key stands twice in the same JSON object: nothing was recorded, send it once.",
+)
 JSON_TOO_DEEP = Reason(
     "JSON_TOO_DEEP",
     Code.INVALID_ARGUMENT,
@@ -104,60 +108,6 @@ IF_MATCH_INVALID = Reason(
     Code.INVALID_ARGUMENT,
     fr="If-Match attend un seul etag, tel que lu dans l'en-tête ETag ou le champ etag.",
     en="If-Match expects one etag, as read in the ETag header or the field etag.",
-)
-TOKEN_MISSING = Reason(
-    "TOKEN_MISSING",
-    Code.UNAUTHENTICATED,
-    fr="Identifiez-vous : envoyez l'en-tête Authorization avec un jeton Bearer.",
-    en="Log in: send the Authorization header with a Bearer token.",
-)
-TOKEN_INVALID = Reason(
-    "TOKEN_INVALID",
-    Code.UNAUTHENTICATED,
-    fr="Le jeton d'accès n'est pas valable. Identifiez-vous à nouveau.",
-    en="The access token is not valid. Log in again.",
-)
-TOKEN_EXPIRED = Reason(
-    "TOKEN_EXPIRED",
-    Code.UNAUTHENTICATED,
-    fr="Le jeton d'accès a expiré. Renouvelez-le ou identifiez-vous à nouveau.",
-    en="The access token has expired. Renew it or log in again.",
-)
-TOKEN_NOT_YET_VALID = Reason(
-    "TOKEN_NOT_YET_VALID",
-    Code.UNAUTHENTICATED,
-    fr="Le jeton d'accès n'est pas encore valable : vérifiez l'heure du poste.",
-    en="The access token is not valid yet: check the clock of the device.",
-)
-TENANT_MISSING = Reason(
-    "TENANT_MISSING",
-    Code.UNAUTHENTICATED,
-    fr="Le jeton ne désigne aucune association. Identifiez-vous en choisissant la vôtre (scope organization:ALIAS).",
-    en="The token names no association. Log in choosing yours (scope organization:ALIAS).",
-)
-TENANT_AMBIGUOUS = Reason(
-    "TENANT_AMBIGUOUS",
-    Code.UNAUTHENTICATED,
-    fr="Le jeton désigne plusieurs associations. Identifiez-vous en en choisissant une (scope organization:ALIAS).",
-    en="The token names several associations. Log in choosing one (scope organization:ALIAS).",
-)
-CLIENT_REFUSED = Reason(
-    "CLIENT_REFUSED",
-    Code.UNAUTHENTICATED,
-    fr="Cette application n'est pas autorisée à appeler la plateforme.",
-    en="This application may not call the platform.",
-)
-SERVICE_TOKEN_REFUSED = Reason(
-    "SERVICE_TOKEN_REFUSED",
-    Code.PERMISSION_DENIED,
-    fr="Un compte de service n'a pas accès à cette adresse, réservée aux personnes.",
-    en="A service account has no access to this address, which is for people.",
-)
-KEYS_UNAVAILABLE = Reason(
-    "KEYS_UNAVAILABLE",
-    Code.UNAVAILABLE,
-    fr="L'identité ne peut pas être vérifiée pour le moment : réessayez dans un instant.",
-    en="Identity cannot be verified for the moment: try again in a while.",
 )
 RATE_LIMITED = Reason(
     "RATE_LIMITED",
@@ -188,6 +138,12 @@ BODY_TOO_LARGE = Reason(
     Code.INVALID_ARGUMENT,
     fr="Le corps de la demande dépasse la taille acceptée.",
     en="The request body is larger than what is accepted.",
+)
+BODY_INCOMPLETE = Reason(
+    "BODY_INCOMPLETE",
+    Code.INVALID_ARGUMENT,
+    fr="Le corps annoncé n'est pas arrivé en entier, rien n'a été fait : renvoyez la demande.",
+    en="The body that was announced did not arrive whole, nothing was done: send the request again.",
 )
 MEDIA_TYPE_UNSUPPORTED = Reason(
     "MEDIA_TYPE_UNSUPPORTED",
@@ -224,4 +180,10 @@ REFUSED = Reason(
     Code.FAILED_PRECONDITION,
     fr="La demande ne peut pas être traitée.",
     en="The request cannot be done.",
+)
+ACCESS_REFUSED = Reason(
+    "ACCESS_REFUSED",
+    Code.PERMISSION_DENIED,
+    fr="Cette action n'est pas permise.",
+    en="This action is not allowed.",
 )

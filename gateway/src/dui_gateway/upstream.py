@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
-from dui_kit.clients import OPTIONS
+from dui_kit.wire.clients import OPTIONS
 from google.protobuf.message import Message
 
 from dui_gateway.contract import Operation

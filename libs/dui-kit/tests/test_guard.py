@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,15 +12,18 @@ from dui.access.v1 import facts_pb2 as facts
 from dui.identity.v1 import access_pb2, organisation_pb2, professions_pb2
 from dui.journal.v1 import journal_pb2
 from dui.options.v1 import options_pb2
-from dui.records.v1 import allergies_pb2, handover_notes_pb2, medical_history_pb2
-from dui_kit.call import Call
-from dui_kit.database import raw
+from dui.records.v1 import allergies_pb2, handover_notes_pb2, medical_events_pb2
+from dui_kit.calls.call import Call
+from dui_kit.db.database import raw
 from dui_kit.errors import Code, Reason, Refusal, not_found
 from dui_kit.ids import new_id
 from dui_kit.service import Service
 from dui_kit.settings import ServiceSettings
 from dui_kit.testing import CallFailed, Harness, create_database
 from dui_kit.times import to_timestamp
+from dui_kit.wire import texts
+from dui_kit.wire.tokens import Claims, TokenRefused
+from google.protobuf.descriptor import ServiceDescriptor
 from sqlalchemy import text
 
 C, A, P = options_pb2.Category, options_pb2.Action, professions_pb2.Profession
@@ -36,6 +39,8 @@ SUBJECTS = {NURSE: "nurse", EDUCATOR: "educator", DOCTOR: "doctor", ADMINISTRATO
 
 class Allergies:
     """A sample: `CreateAllergy` writes a note, the others answer who was let in."""
+
+    CONTRACT = allergies_pb2.DESCRIPTOR.services_by_name["AllergyService"]
 
     def __init__(self) -> None:
         self.before_commit = lambda: None
@@ -84,6 +89,8 @@ class Allergies:
 class Glasses:
     """A sample of a method that looks a person up in the projections."""
 
+    CONTRACT = access_pb2.DESCRIPTOR.services_by_name["BreakGlassService"]
+
     def BreakGlass(self, request: access_pb2.BreakGlassRequest, call: Call) -> access_pb2.BreakGlassResponse:
         query = text("SELECT 1 FROM access_person WHERE beneficiary_id = :person")
         if call.session.execute(query, {"person": request.beneficiary_id}).first() is None:
@@ -100,10 +107,13 @@ class Glasses:
 class Unused:
     """Answers every RPC of a service with nothing."""
 
+    def __init__(self, contract: ServiceDescriptor) -> None:
+        self.CONTRACT = contract
+
     def __getattr__(self, name: str) -> object:
         if not name[0].isupper():
             raise AttributeError(name)
-        for module in (handover_notes_pb2, medical_history_pb2, organisation_pb2):
+        for module in (handover_notes_pb2, medical_events_pb2, organisation_pb2):
             reply = getattr(module, f"{name}Response", None)
             if reply is not None:
                 return lambda _request, _call: reply()
@@ -115,13 +125,14 @@ def house(postgres: str) -> Iterator[House]:
     allergies = Allergies()
     service = Service(
         name="sample",
-        settings=ServiceSettings(cursor_key="22" * 32),
+        settings=ServiceSettings(sealing_key="22" * 32),
         servicers=[
-            (allergies_pb2.DESCRIPTOR.services_by_name["AllergyService"], allergies),
-            (handover_notes_pb2.DESCRIPTOR.services_by_name["HandoverNoteService"], Unused()),
-            (medical_history_pb2.DESCRIPTOR.services_by_name["MedicalEventService"], Unused()),
-            (organisation_pb2.DESCRIPTOR.services_by_name["FacilityService"], Unused()),
-            (access_pb2.DESCRIPTOR.services_by_name["BreakGlassService"], Glasses()),
+            allergies,
+            Unused(handover_notes_pb2.DESCRIPTOR.services_by_name["HandoverNoteService"]),
+            Unused(medical_events_pb2.DESCRIPTOR.services_by_name["MedicalEventService"]),
+            Unused(organisation_pb2.DESCRIPTOR.services_by_name["AssociationService"]),
+            Unused(organisation_pb2.DESCRIPTOR.services_by_name["FacilityService"]),
+            Glasses(),
         ],
         migrations="sample_migrations",
         constraints={"note_text_key": Refusal(TAKEN, field="allergy.substance")},
@@ -388,11 +399,22 @@ def test_a_constraint_of_the_database_becomes_its_refusal(house: House) -> None:
         house.write("nurse", "latex")
 
 
-def test_nothing_is_written_when_the_deadline_passed_before_the_commit(house: House) -> None:
-    house.allergies.before_commit = lambda: time.sleep(0.3)
+def test_nothing_is_written_when_the_deadline_passed_before_the_commit(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = 30.0
+    guard = house.harness._guard
+    run = guard.run
+    monkeypatch.setattr(guard, "run", lambda method, request, meta, _left: run(method, request, meta, lambda: left))
+
+    def pass_the_deadline() -> None:
+        nonlocal left
+        left = 0.0
+
+    house.allergies.before_commit = pass_the_deadline
     try:
         with refused("DEADLINE_PASSED"):
-            house.write("nurse", "fraise", seconds=0.25)
+            house.write("nurse", "fraise")
     finally:
         house.allergies.before_commit = lambda: None
     assert house.notes("fraise") == 0
@@ -463,9 +485,121 @@ def test_a_request_that_its_contract_refuses_names_the_field(
     assert (failure.value.field, failure.value.reason) == (field, reason)
 
 
+@pytest.mark.parametrize("reason", [texts.TOKEN_EXPIRED, texts.TENANT_AMBIGUOUS, texts.KEYS_UNAVAILABLE])
+def test_a_token_that_is_refused_is_told_why(house: House, monkeypatch: pytest.MonkeyPatch, reason: Reason) -> None:
+    def verify(_raw: str) -> Claims:
+        raise TokenRefused(reason)
+
+    monkeypatch.setattr(house.harness.toolbox.verifier, "verify", verify)
+    with pytest.raises(CallFailed) as told:
+        house.read("nurse")
+    assert (told.value.reason, told.value.code) == (reason.name, reason.code.value)
+
+
 def test_a_service_token_opens_nothing_that_is_for_persons(house: House) -> None:
     with refused("SERVICE_ONLY"):
         house.read("", tenant=None)
+
+
+SUSPEND = "dui.identity.v1.AssociationService/SetAssociationStatus"
+
+
+def test_a_person_who_calls_what_is_for_services_is_refused_and_the_journal_keeps_it(house: House) -> None:
+    other = House(house.harness, house.allergies)
+    request = organisation_pb2.SetAssociationStatusRequest(tenant_id=other.tenant)
+    with refused("SERVICE_ONLY"):
+        house.harness.call(SUSPEND, request, as_="administrator", tenant=other.tenant)
+    (entry,) = other.journal()
+    assert (entry.subject, entry.operation, entry.reason) == ("administrator", SUSPEND, "SERVICE_ONLY")
+    assert not entry.HasField("calling_service")
+
+
+def test_a_system_call_is_for_the_services_that_the_contract_names_and_the_journal_names_the_service(
+    house: House,
+) -> None:
+    other = House(house.harness, house.allergies)
+    request = organisation_pb2.SetAssociationStatusRequest(tenant_id=other.tenant)
+    with refused("SERVICE_ONLY"):
+        house.harness.call(SUSPEND, request, service="records")
+    house.harness.call(SUSPEND, request, service="identity")
+    denied, done = other.journal()
+    assert (denied.calling_service, denied.outcome) == ("records", journal_pb2.JOURNAL_OUTCOME_DENIED)
+    assert (done.calling_service, done.outcome) == ("identity", journal_pb2.JOURNAL_OUTCOME_ALLOWED)
+
+
+def test_nobody_types_a_code_for_a_right_that_they_lack(house: House) -> None:
+    request = access_pb2.BreakGlassRequest(beneficiary_id=house.person, reason=1, reason_text="astreinte")
+
+    def ask(as_: str) -> None:
+        house.harness.call("dui.identity.v1.BreakGlassService/BreakGlass", request, as_=as_, tenant=house.tenant)
+
+    with refused("RIGHT_MISSING"):
+        ask("nurse")
+    with refused("STEP_UP_REQUIRED"):
+        ask("doctor")
+
+
+def administrator_at(house: House, *, facility: str | None = None, unit: str | None = None) -> str:
+    """The subject of a new administrator of a facility, or of one of its units."""
+    account, subject = new_id(), new_id()
+    assignment = facts.AssignmentChanged(
+        assignment_id=new_id(),
+        version=1,
+        account_id=account,
+        facility_id=facility,
+        unit_id=unit,
+        profession=ADMINISTRATOR,
+        valid_from=to_timestamp(datetime.now(UTC) - timedelta(seconds=5)),
+    )
+    made = facts.AccountChanged(account_id=account, version=1, subject=subject, active=True)
+    house.harness.facts(house.tenant, [made, assignment])
+    return subject
+
+
+def test_what_is_for_the_whole_association_is_not_for_one_of_its_facilities(house: House) -> None:
+    facility = organisation_pb2.Facility(
+        name="Les Tilleuls", finess_et="010000024", category_code="500", time_zone="Europe/Paris"
+    )
+    request = organisation_pb2.CreateFacilityRequest(facility=facility)
+
+    def create(subject: str) -> None:
+        house.harness.call("dui.identity.v1.FacilityService/CreateFacility", request, as_=subject, tenant=house.tenant)
+
+    with refused("NOT_ASSIGNED"):
+        create(administrator_at(house, facility=house.facility))
+    create("administrator")
+
+
+def test_who_works_in_one_unit_does_not_administer_the_facility(house: House) -> None:
+    request = organisation_pb2.UpdateFacilityRequest(facility_id=house.facility)
+    request.facility.name = "Les Tilleuls"
+    request.update_mask.paths.append("name")
+
+    def update(subject: str) -> None:
+        operation = "dui.identity.v1.FacilityService/UpdateFacility"
+        house.harness.call(operation, request, as_=subject, tenant=house.tenant)
+
+    with refused("NOT_ASSIGNED"):
+        update(administrator_at(house, facility=house.facility, unit=new_id()))
+    with refused("NOT_ASSIGNED"):
+        update(administrator_at(house, facility=house.elsewhere))
+    for subject in (administrator_at(house, facility=house.facility), "administrator"):
+        with refused("PRECONDITION_REQUIRED"):
+            update(subject)
+
+
+def test_a_method_that_forgets_to_compare_the_version_answers_nothing(house: House) -> None:
+    request = organisation_pb2.UpdateFacilityRequest(facility_id=house.facility)
+    request.facility.name = "Les Tilleuls"
+    request.update_mask.paths.append("name")
+    with pytest.raises(AssertionError, match="FacilityService/UpdateFacility does not compare the version"):
+        house.harness.call(
+            "dui.identity.v1.FacilityService/UpdateFacility",
+            request,
+            as_="administrator",
+            tenant=house.tenant,
+            if_match='"any"',
+        )
 
 
 def test_a_local_denial_asks_the_owner_once(house: House) -> None:
@@ -531,3 +665,15 @@ def test_raw_gives_the_connection_under_the_session(house: House) -> None:
 
     with Session(house.harness.engine) as session:
         assert raw(session).execute("SELECT 1").fetchone() == (1,)
+
+
+def test_the_first_call_after_a_restart_of_the_database_is_answered(house: House) -> None:
+    """However many connections the pool held."""
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(house.harness.engine.connect()).execute(text("SELECT 1"))
+    house.harness.admin(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename LIKE '%%_app'"
+    )
+    house.write("nurse", f"noix {new_id()}")

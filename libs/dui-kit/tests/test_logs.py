@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-SETUP = "from dui_kit import logs; logs.setup('records', 'INFO');"
+SETUP = "from dui_kit.wire import logs; logs.setup('records', 'INFO');"
 
 
 def written(body: str) -> tuple[int, list[dict[str, Any]]]:
@@ -120,7 +120,7 @@ def test_libraries_are_heard_from_warnings_on_and_the_platform_from_its_level() 
 def test_a_line_has_the_trace_of_the_call_that_runs_in_its_thread() -> None:
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
     _, lines = written(
-        "import logging, threading; from dui_kit import telemetry; from opentelemetry.trace import SpanKind\n"
+        "import logging, threading; from dui_kit.wire import telemetry; from opentelemetry.trace import SpanKind\n"
         "def call():\n"
         f" with telemetry.span('call', SpanKind.SERVER, '{parent}'):\n"
         "  logs.log.info('inside'); logging.getLogger('driver').warning('inside too')\n"

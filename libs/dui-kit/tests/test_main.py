@@ -23,12 +23,13 @@ def service(name: str, **settings: str) -> Service:
 
 
 def test_every_missing_setting_is_named() -> None:
-    serving = {"DUI_DATABASE_URL", "DUI_OIDC_ISSUER", "DUI_OIDC_CLIENT_ID", "DUI_OIDC_CLIENT_SECRET", "DUI_CURSOR_KEY"}
+    serving = {"DUI_DATABASE_URL", "DUI_OIDC_ISSUER", "DUI_OIDC_CLIENT_ID", "DUI_OIDC_CLIENT_SECRET", "DUI_SEALING_KEY"}
     owners = {"DUI_IDENTITY_TARGET", "DUI_RECORDS_TARGET"}
     assert set(missing_settings(service("planning"), "serve")) == serving | owners
     assert set(missing_settings(service("planning"), "check")) == serving | owners | {"DUI_DATABASE_RELAY_URL"}
     assert set(missing_settings(service("planning"), "worker")) == {"DUI_DATABASE_URL", "DUI_DATABASE_RELAY_URL"}
     assert missing_settings(service("planning"), "migrate") == ["DUI_DATABASE_OWNER_URL"]
+    assert missing_settings(service("planning"), "streams") == ["DUI_NATS_OWNER_URL"]
 
 
 def test_a_service_does_not_need_its_own_address() -> None:

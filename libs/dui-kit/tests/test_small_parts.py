@@ -5,57 +5,66 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from dui.identity.v1 import professions_pb2
 from dui.options.v1 import options_pb2
 from dui.records.v1 import allergies_pb2, beneficiaries_pb2
-from dui_kit.contract import descriptor_of, event_of, rule_of
+from dui_kit.calls.pages import Page, page_of
+from dui_kit.calls.patch import apply_mask
+from dui_kit.calls.seals import Seals
+from dui_kit.calls.validate import MAX_VIOLATIONS, Validator
+from dui_kit.calls.visibility import Place
 from dui_kit.errors import Refusal
-from dui_kit.pages import PageTokens, page_of
-from dui_kit.patch import apply_mask
-from dui_kit.status import language_of, status_of
 from dui_kit.times import from_micros, from_timestamp, micros, to_timestamp
-from dui_kit.validate import MAX_VIOLATIONS, Validator
+from dui_kit.wire.contract import NAMED_VALUES, accepted_values, descriptor_of, event_of, rule_of
+from dui_kit.wire.status import language_of, status_of
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given
 from hypothesis import strategies as st
 
 KEYS = st.tuples(st.one_of(st.text(max_size=40), st.integers(-(2**53), 2**53), st.none()))
 INSTANTS = st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-TOKENS = PageTokens("ab" * 32)
+SEALS = Seals("ab" * 32)
 
 
-@given(KEYS, st.binary(max_size=20))
-def test_a_page_token_gives_back_its_key_in_its_own_context_only(
-    key: tuple[str | int | None, ...], context: bytes
-) -> None:
-    token = TOKENS.seal(key, context)
-    assert TOKENS.open(token, context) == key
+def ask(token: str = "", *, seals: Seals = SEALS, subject: str = "s", size: int = 1) -> Page:
+    request = beneficiaries_pb2.SearchBeneficiariesRequest(page_size=size, page_token=token)
+    return page_of(request, seals, tenant_id="t", subject=subject, operation="o")
+
+
+@given(KEYS, st.text(min_size=1, max_size=20))
+def test_a_page_token_gives_back_its_key_in_its_own_context_only(key: tuple[str | int | None, ...], other: str) -> None:
+    _, token = ask().cut(["first", "second"], key=lambda _: key)
+    assert ask(token).after == key
     with pytest.raises(Refusal, match="PAGE_TOKEN_INVALID"):
-        TOKENS.open(token, context + b"x")
+        ask(token, subject=f"s{other}")
     with pytest.raises(Refusal, match="PAGE_TOKEN_INVALID"):
-        PageTokens("cd" * 32).open(token, context)
+        ask(token, seals=Seals("cd" * 32))
 
 
-@given(st.text(max_size=80))
+@given(st.text(min_size=1, max_size=80))
 def test_any_other_text_is_no_page_token(text: str) -> None:
     with pytest.raises(Refusal, match="PAGE_TOKEN_INVALID"):
-        TOKENS.open(text, b"")
+        ask(text)
 
 
 @pytest.mark.parametrize("size", [-1, 201])
 def test_a_page_is_bounded(size: int) -> None:
-    request = beneficiaries_pb2.SearchBeneficiariesRequest(page_size=size)
     with pytest.raises(Refusal, match="PAGE_SIZE_INVALID"):
-        page_of(request, TOKENS, tenant_id="t", subject="s", operation="o")
+        ask(size=size)
 
 
 @pytest.mark.parametrize("key", ["", "ab", "zz" * 32])
-def test_a_wrong_key_of_page_tokens_stops_the_start(key: str) -> None:
+def test_a_wrong_key_of_seals_stops_the_start(key: str) -> None:
     with pytest.raises(ValueError, match=r"hex"):
-        PageTokens(key)
+        Seals(key)
 
 
 @given(INSTANTS)
-def test_instants_survive_protobuf_and_cursors(instant: datetime) -> None:
+def test_instants_survive_protobuf_and_page_tokens(instant: datetime) -> None:
     assert from_timestamp(to_timestamp(instant)) == instant
     assert from_micros(micros(instant)) == instant
 
@@ -167,6 +176,37 @@ def test_the_rule_of_a_method_says_who_what_and_where() -> None:
     assert rule.beneficiary_path == ("beneficiary_id",)
 
 
+def test_an_unknown_value_is_told_with_those_that_are_known_but_not_with_all_of_a_long_list() -> None:
+    sex = beneficiaries_pb2.DESCRIPTOR.enum_types_by_name["Sex"]
+    assert accepted_values(sex) == "SEX_FEMALE, SEX_MALE, SEX_INDETERMINATE"
+    named = accepted_values(professions_pb2.DESCRIPTOR.enum_types_by_name["Profession"]).split(", ")
+    assert len(professions_pb2.Profession.values()) > NAMED_VALUES + 1
+    assert (len(named), named[-1]) == (NAMED_VALUES + 1, "…")
+
+
+def test_a_refusal_with_long_texts_can_travel() -> None:
+    # A message of a contract to come: a list of entries, each with a value out of a long list.
+    file = FileDescriptorProto(
+        name="round.proto", package="test", syntax="proto3", dependency=[professions_pb2.DESCRIPTOR.name]
+    )
+    entry, request = file.message_type.add(name="Entry"), file.message_type.add(name="Request")
+    enum = FieldDescriptorProto.TYPE_ENUM
+    entry.field.add(name="profession", number=1, label=1, type=enum, type_name=".dui.identity.v1.Profession")
+    listed = FieldDescriptorProto.TYPE_MESSAGE
+    request.field.add(name="entries", number=1, label=3, type=listed, type_name=".test.Entry")
+    pool = DescriptorPool()
+    for known in (descriptor_pb2.DESCRIPTOR, options_pb2.DESCRIPTOR, professions_pb2.DESCRIPTOR):
+        pool.AddSerializedFile(known.serialized_pb)
+    pool.Add(file)
+    message = GetMessageClass(pool.FindMessageTypeByName("test.Request"))()
+    for _ in range(100):
+        message.entries.add(profession=999)
+    with pytest.raises(Refusal) as refused:
+        Validator().check(message)
+    assert len(refused.value.violations) > 1
+    assert len(status_of(refused.value, "fr").SerializeToString()) < 6_000
+
+
 def test_a_refusal_names_so_many_faults_that_it_can_travel() -> None:
     request = beneficiaries_pb2.CreateBeneficiaryRequest()
     request.beneficiary.birth_given_names.extend([""] * 100_000)
@@ -175,3 +215,25 @@ def test_a_refusal_names_so_many_faults_that_it_can_travel() -> None:
     assert 0 < len(refused.value.violations) <= MAX_VIOLATIONS
     # gRPC refuses more than 8 kB of metadata.
     assert len(status_of(refused.value, "fr").SerializeToString()) < 6_000
+
+
+WHOLE, EHPAD, NORTH, SOUTH, FOYER = (
+    Place(None),
+    Place("ehpad"),
+    Place("ehpad", "north"),
+    Place("ehpad", "south"),
+    Place("foyer"),
+)
+
+
+@pytest.mark.parametrize(
+    ("place", "covered"),
+    [
+        (WHOLE, {WHOLE, EHPAD, NORTH, SOUTH, FOYER}),
+        (EHPAD, {EHPAD, NORTH, SOUTH}),
+        (NORTH, {NORTH}),
+        (FOYER, {FOYER}),
+    ],
+)
+def test_an_assignment_covers_what_lies_wholly_in_its_place(place: Place, covered: set[Place]) -> None:
+    assert {other for other in (WHOLE, EHPAD, NORTH, SOUTH, FOYER) if place.covers(other)} == covered

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from dui_kit.stamps import stamp
+from dui_kit.calls.stamps import stamp
 from dui_kit.times import to_timestamp
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given

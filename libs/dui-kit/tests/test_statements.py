@@ -8,9 +8,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from dui_kit.database import commit, make_engine, raw
+from dui_kit.db.database import commit, make_engine, raw
+from dui_kit.db.statements import Connection, Query, Statement, rows, run
 from dui_kit.ids import new_id
-from dui_kit.statements import Connection, Query, Statement, rows, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from dui.journal.v1 import journal_pb2
 from dui_identity.journal import chain, heads
-from dui_kit import migrate, testing
-from dui_kit.database import make_engine, raw, tenant_session
+from dui_identity.testing import JournalWriter, append_batch
+from dui_kit import testing
+from dui_kit.db import migrate
+from dui_kit.db.database import make_engine, raw, tenant_session
 from dui_kit.ids import new_id
-from dui_kit.outbox import Outbox
-from dui_kit.worker import ConsumerCall, Event
 from dui_ops.__main__ import main
 from dui_ops.commands.audit import Sources, audit
-from dui_ops.stack import StackError
+from dui_ops.state import StackError
 from sqlalchemy import Engine
 
 
@@ -32,6 +30,7 @@ class Platform:
     engine: Engine
     sources: Sources
     tenants: tuple[str, str]
+    writers: dict[str, JournalWriter] = field(default_factory=dict)
 
     def admin(self, statement: str, parameters: tuple[object, ...]) -> None:
         with psycopg.connect(self.urls.admin_url, autocommit=True) as connection:
@@ -44,13 +43,9 @@ class Platform:
             (tenant_id, count, count),
         )
 
-    def append(self, tenant_id: str, first: int, count: int) -> None:
-        batch = journal_pb2.JournalBatch(service="identity", tenant_id=tenant_id)
-        for sequence in range(first, first + count):
-            batch.entries.add(sequence=sequence, entry_id=new_id())
-        with tenant_session(self.engine, tenant_id) as session:
-            call = ConsumerCall(session, tenant_id, datetime.now(UTC), Outbox("identity", tenant_id))
-            chain.append(call, Event(new_id(), tenant_id, "dui.journal.v1.JournalBatch", batch))
+    def append(self, tenant_id: str, count: int) -> None:
+        writer = self.writers.setdefault(tenant_id, JournalWriter(tenant_id, "identity"))
+        append_batch(self.engine, writer.batch(count))
 
     def sign(self, tenant_id: str) -> None:
         with tenant_session(self.engine, tenant_id) as session:
@@ -81,9 +76,9 @@ def platform(database: testing.Database, tmp_path: Path) -> Iterator[Platform]:
             "INSERT INTO association (tenant_id, slug, name, active, version) VALUES (%s, %s, %s, true, 1)",
             (tenant_id, f"asso-{tenant_id[-6:]}", f"Association {index}"),
         )
-        found.append(tenant_id, 1, 4)
+        found.append(tenant_id, 4)
         found.sign(tenant_id)
-        found.append(tenant_id, 5, 2)
+        found.append(tenant_id, 2)
         found.handed_over(tenant_id, 6)
     yield found
     for table in ("journal_entry", "journal_subject", "journal_head", "journal_source", "journal_signed_head"):

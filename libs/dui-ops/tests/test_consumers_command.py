@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from dui_kit.ids import new_id
-from dui_kit.worker.streams import ensure_streams
-from dui_kit.worker.testing import Nats, free_port
+from dui_kit.settings import ServiceSettings
+from dui_kit.worker.testing import FakeService, Nats, free_port
 from dui_ops.__main__ import main
 
 
@@ -26,10 +26,8 @@ async def fill(server: Nats) -> None:
     """Three events, of which one consumer has taken one and settled none."""
     async with server.client() as client:
         js = client.jetstream()
-        await ensure_streams(js, "records", 1)
-        subscription = await js.pull_subscribe(
-            "dui.records.>", durable="identity__access_records", stream="DUI_RECORDS"
-        )
+        await server.make_streams(FakeService("identity", ServiceSettings()))
+        subscription = await js.pull_subscribe_bind("identity__access_records", stream="DUI_RECORDS")
         for _ in range(3):
             await js.publish(f"dui.records.{new_id()}.person.v1.changed", b"payload")
         await subscription.fetch(1, timeout=5)

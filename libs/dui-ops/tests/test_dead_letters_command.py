@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from dui_kit.ids import new_id
-from dui_kit.worker.contract import Consumer
+from dui_kit.settings import ServiceSettings
 from dui_kit.worker.dead_letters import letter
 from dui_kit.worker.delivery import REPLAY_FOR
-from dui_kit.worker.streams import ensure_streams
-from dui_kit.worker.testing import Nats, free_port
+from dui_kit.worker.parts import Consumer
+from dui_kit.worker.testing import FakeService, Nats, free_port
 from dui_ops.__main__ import main
 
 
@@ -30,7 +30,7 @@ async def give_up(server: Nats, reason: str) -> None:
     """One event of records that the consumer of identity gave up."""
     async with server.client() as client:
         js = client.jetstream()
-        await ensure_streams(js, "records", 1)
+        await server.make_streams(FakeService("identity", ServiceSettings()))
         tenant = new_id()
         headers = {"ce-id": new_id(), "ce-type": "dui.access.v1.PersonChanged", "dui-tenant": tenant}
         await js.publish(f"dui.records.{tenant}.person.v1.changed", b"payload", headers=headers)

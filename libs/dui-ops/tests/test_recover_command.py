@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from dui.journal.v1 import journal_pb2
-from dui_kit import migrate, testing
+from dui_kit import testing
+from dui_kit.calls.outbox import journal_step
+from dui_kit.db import migrate
+from dui_kit.db.statements import run
 from dui_kit.ids import new_id
-from dui_kit.outbox import journal_step
-from dui_kit.statements import run
 from dui_kit.worker.leadership import LEADER_KEY
 from dui_ops.__main__ import main
 from dui_ops.commands import recover

@@ -18,7 +18,7 @@ KEY = "22" * 32
 def harness() -> Iterator[Harness]:
     """The service."""
     with postgres_server() as url:
-        found = Harness(build(IdentitySettings(cursor_key=SecretStr(KEY))), create_database(url, "identity"))
+        found = Harness(build(IdentitySettings(sealing_key=SecretStr(KEY))), create_database(url, "identity"))
         yield found
         found.close()
 

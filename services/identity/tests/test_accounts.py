@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from dui.identity.v1 import access_pb2, organisation_pb2, professions_pb2
@@ -15,7 +16,7 @@ from dui_identity.testing import Association, open_association
 from dui_kit.ids import new_id
 from dui_kit.settings import ServiceSettings
 from dui_kit.testing import CallFailed, Harness
-from dui_kit.worker.contract import WorkerContext
+from dui_kit.worker.parts import WorkerContext
 
 P, C, A, S = professions_pb2.Profession, options_pb2.Category, options_pb2.Action, pb.AccountStatus
 _logins = itertools.count()
@@ -130,7 +131,7 @@ class TestSuspension:
         before = time.time() - 1
         suspend(association, account)
         given_back = association.call(
-            "AccountService/ReactivateAccount", pb.ReactivateAccountRequest(account_id=account)
+            "AccountService/ReactivateAccount", pb.ReactivateAccountRequest(reason="retour", account_id=account)
         ).account
         assert given_back.status == S.ACCOUNT_STATUS_ACTIVE
         read(association, subject)
@@ -173,7 +174,9 @@ class TestSuspension:
         account, _ = association.person(P.PROFESSION_NURSE)
         harness.admin("DELETE FROM provisioning_task WHERE account_id = %s", (account,))
         suspend(association, account)
-        association.call("AccountService/ReactivateAccount", pb.ReactivateAccountRequest(account_id=account))
+        association.call(
+            "AccountService/ReactivateAccount", pb.ReactivateAccountRequest(reason="retour", account_id=account)
+        )
         assert tasks(harness, account) == [(3, False), (2, False)]
 
     def test_nobody_suspends_or_ends_their_own(self, association: Association) -> None:
@@ -239,7 +242,7 @@ class TestLeaving:
         account, _ = association.person(P.PROFESSION_NURSE)
         end(association, account)
         for operation, request in (
-            ("ReactivateAccount", pb.ReactivateAccountRequest(account_id=account)),
+            ("ReactivateAccount", pb.ReactivateAccountRequest(reason="retour", account_id=account)),
             ("InviteAccount", pb.InviteAccountRequest(account_id=account)),
             ("EndAccount", pb.EndAccountRequest(account_id=account, reason="encore")),
         ):
@@ -296,15 +299,52 @@ class TestReading:
                 association.call(f"AccountService/{operation}", request)
             assert (refused.value.reason, refused.value.field) == ("NOT_FOUND", "account_id")
 
-    def test_an_invitation_is_sent_again_on_request(self, harness: Harness, association: Association) -> None:
+
+class TestInvitingAgain:
+    def invite(self, association: Association, account: str, **options: Any) -> pb.InviteAccountResponse:
+        request = pb.InviteAccountRequest(account_id=account)
+        return association.call("AccountService/InviteAccount", request, **options)
+
+    def test_with_an_address_a_mail_is_sent_and_without_one_a_first_password_is_shown_once(
+        self, harness: Harness, association: Association
+    ) -> None:
         account, _ = association.person(P.PROFESSION_NURSE, email="camille@example.org")
-        harness.admin("DELETE FROM provisioning_task WHERE account_id = %s", (account,))
-        association.call("AccountService/InviteAccount", pb.InviteAccountRequest(account_id=account))
-        assert tasks(harness, account) == [(4, False)]
         without, _ = association.person(P.PROFESSION_NURSE)
+        harness.admin("DELETE FROM provisioning_task")
+        assert not self.invite(association, account).HasField("temporary_password")
+        assert tasks(harness, account) == [(4, False)]
+        reply = self.invite(association, without, idempotency_key="one-key")
+        assert len(reply.temporary_password) == 19
+        assert tasks(harness, without) == [(4, True)]
+        assert self.invite(association, without, idempotency_key="one-key") == reply
+
+    def test_what_was_open_is_closed_at_once(self, association: Association) -> None:
+        account, subject = association.person(P.PROFESSION_NURSE)
+        read(association, subject)
+        before = time.time() - 1
+        self.invite(association, account)
         with pytest.raises(CallFailed) as refused:
-            association.call("AccountService/InviteAccount", pb.InviteAccountRequest(account_id=without))
-        assert refused.value.reason == "EMAIL_MISSING"
+            association.call(
+                "AssociationService/GetAssociation",
+                organisation_pb2.GetAssociationRequest(),
+                as_=subject,
+                issued_at=before,
+            )
+        assert refused.value.reason == "SESSION_REVOKED"
+
+    def test_nobody_invites_themselves_or_somebody_who_is_suspended(self, association: Association) -> None:
+        account, _ = association.person(P.PROFESSION_NURSE)
+        suspend(association, account)
+        for whom, reason in ((account, "ACCOUNT_SUSPENDED"), (association.administrator_account_id, "OWN_ACCOUNT")):
+            with pytest.raises(CallFailed) as refused:
+                self.invite(association, whom)
+            assert refused.value.reason == reason
+
+    def test_it_takes_a_second_factor(self, association: Association) -> None:
+        account, _ = association.person(P.PROFESSION_NURSE)
+        with pytest.raises(CallFailed) as refused:
+            self.invite(association, account, acr=1)
+        assert refused.value.reason == "STEP_UP_REQUIRED"
 
 
 class TestThePolicy:
@@ -353,6 +393,40 @@ class TestThePolicy:
             (association.tenant_id,),
         )
         assert history == [([], association.administrator_account_id), (None, association.administrator_account_id)]
+
+    def test_nobody_widens_the_rights_of_a_profession_that_they_have(
+        self, harness: Harness, association: Association
+    ) -> None:
+        for category in (C.CATEGORY_MEDICAL, C.CATEGORY_IDENTITY):
+            with pytest.raises(CallFailed) as refused:
+                self.override(association, P.PROFESSION_ADMINISTRATOR, category, A.ACTION_READ)
+            assert (refused.value.reason, refused.value.field) == ("OWN_PROFESSION", "profession")
+        # Having it at a single facility is having it.
+        facility, _ = association.place()
+        both, subject = association.person(P.PROFESSION_ADMINISTRATOR)
+        association.call(
+            "AssignmentService/CreateAssignment",
+            pb.CreateAssignmentRequest(
+                account_id=both,
+                assignment=pb.Assignment(profession=P.PROFESSION_NURSE, facility_id=facility),
+            ),
+        )
+        request = access_pb2.SetPolicyOverrideRequest(
+            profession=P.PROFESSION_NURSE,
+            category=C.CATEGORY_SOCIAL,
+            actions=[A.ACTION_READ, A.ACTION_WRITE, A.ACTION_EXPORT],
+        )
+        with pytest.raises(CallFailed) as refused:
+            association.call("PolicyService/SetPolicyOverride", request, as_=subject)
+        assert refused.value.reason == "OWN_PROFESSION"
+        denied = harness.admin(
+            "SELECT count(*) FROM journal_outbox WHERE tenant_id = %s AND payload::text LIKE %s",
+            (association.tenant_id, "%" + b"OWN_PROFESSION".hex() + "%"),
+        )
+        assert denied == [(3,)]
+        # Who does not have it may; and taking rights away from oneself is nobody's gain.
+        association.call("PolicyService/SetPolicyOverride", request)
+        self.override(association, P.PROFESSION_ADMINISTRATOR, C.CATEGORY_ORGANISATION, A.ACTION_READ)
 
     def test_it_holds_in_its_association_only(self, harness: Harness, association: Association) -> None:
         other = open_association(harness)
@@ -409,7 +483,7 @@ class TestAnotherRelease:
     ) -> None:
         kept = (P.PROFESSION_EDUCATOR, C.CATEGORY_ALERT)
         TestThePolicy().override(association, *kept, A.ACTION_READ, A.ACTION_WRITE)
-        context = WorkerContext(harness.engine, ServiceSettings(), lambda: [association.tenant_id])
+        context = WorkerContext("identity", harness.engine, ServiceSettings(), lambda: [association.tenant_id])
 
         def announced(profession: int) -> list[int]:
             rows = harness.admin(

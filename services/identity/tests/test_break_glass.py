@@ -1,7 +1,8 @@
-"""Broken glass and the snapshot of the facts, through the guard on a real PostgreSQL."""
+"""Break-glass access and the snapshot of the facts, through the guard on a real PostgreSQL."""
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from dui.access.v1 import facts_pb2
 from dui.identity.v1 import access_pb2 as pb
 from dui.identity.v1 import professions_pb2, staff_pb2
 from dui_identity.testing import Association, open_association
-from dui_kit.database import raw, tenant_session
+from dui_kit.db.database import raw, tenant_session
 from dui_kit.facts import apply_fact, unwrap
 from dui_kit.ids import new_id
 from dui_kit.testing import CallFailed, Harness
@@ -82,6 +83,21 @@ class TestBreakingTheGlass:
             with pytest.raises(CallFailed) as refused:
                 break_glass(association, subject, whom, acr=acr, text=text)
             assert refused.value.reason == reason
+
+    def test_a_code_older_than_half_an_hour_opens_nothing(self, association: Association) -> None:
+        _, doctor = association.person(P.PROFESSION_DOCTOR)
+        request = pb.BreakGlassRequest(
+            beneficiary_id=person(association), reason=pb.BREAK_GLASS_REASON_CONTINUITY_OF_CARE, reason_text=TEXT
+        )
+        now = time.time()
+        with pytest.raises(CallFailed) as refused:
+            association.call("BreakGlassService/BreakGlass", request, as_=doctor, acr=2, proved_at=now - 1801)
+        assert refused.value.reason == "STEP_UP_REQUIRED"
+        assert association.call("BreakGlassService/BreakGlass", request, as_=doctor, acr=2, proved_at=now - 1700)
+        # What asks for a password goes on.
+        association.call(
+            "AccountService/GetMyAccount", staff_pb2.GetMyAccountRequest(), as_=doctor, acr=2, proved_at=now - 40_000
+        )
 
     def test_what_was_said_cannot_be_changed_even_by_the_service(self, harness: Harness) -> None:
         granted = harness.admin(

@@ -9,9 +9,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from dui_identity.constraints import CONSTRAINTS
 from dui_identity.testing import Association, open_association
-from dui_kit import tables as kit
-from dui_kit.migrate import revision_of
-from dui_kit.tables import Base
+from dui_kit.db import tables as kit
+from dui_kit.db.migrate import revision_of
+from dui_kit.db.tables import Base
 from dui_kit.testing import Harness
 from sqlalchemy import CheckConstraint, MetaData, Table, create_engine, make_url, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint

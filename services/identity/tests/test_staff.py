@@ -260,8 +260,88 @@ class TestAssignments:
         with pytest.raises(CallFailed) as refused:
             association.call("AssignmentService/EndAssignment", request)
         assert refused.value.reason == "LAST_ADMINISTRATOR"
+        # Nor does it pass by leaving later, or by leaving it to somebody who leaves too.
+        later = to_timestamp(datetime.now(UTC) + timedelta(seconds=2))
+        other, _ = association.person(P.PROFESSION_ADMINISTRATOR)
+        (theirs,) = association.call(
+            "AssignmentService/ListAssignments", pb.ListAssignmentsRequest(account_id=other)
+        ).assignments
+        association.call(
+            "AssignmentService/EndAssignment",
+            pb.EndAssignmentRequest(
+                account_id=other, assignment_id=theirs.assignment_id, valid_to=to_timestamp(NOW + 9 * DAY)
+            ),
+        )
+        for leaving in (request, pb.EndAssignmentRequest(valid_to=later)):
+            leaving.MergeFrom(request)
+            with pytest.raises(CallFailed) as refused:
+                association.call("AssignmentService/EndAssignment", leaving)
+            assert refused.value.reason == "LAST_ADMINISTRATOR"
         association.person(P.PROFESSION_ADMINISTRATOR)
         assert association.call("AssignmentService/EndAssignment", request).assignment.HasField("valid_to")
+
+    def test_nobody_gives_or_takes_rights_where_their_own_assignment_does_not_hold(
+        self, association: Association
+    ) -> None:
+        """An administrator of one facility: theirs are the people of this facility, and nobody who also works elsewhere."""
+        facility, unit = association.place()
+        elsewhere, _ = association.place("010780054")
+        _, local = association.person(P.PROFESSION_ADMINISTRATOR, facility_id=facility)
+        nurse, _ = association.person(P.PROFESSION_NURSE, facility_id=elsewhere)
+        new, _ = association.person(P.PROFESSION_NURSE, facility_id=facility, by=local)
+        professional_of = {
+            account.account_id: account.professional_id
+            for account in association.call("AccountService/ListAccounts", pb.ListAccountsRequest()).accounts
+        }
+
+        def assigned(account_id: str) -> pb.Assignment:
+            request = pb.ListAssignmentsRequest(account_id=account_id)
+            return association.call("AssignmentService/ListAssignments", request).assignments[0]
+
+        def beyond(operation: str, request: object, **more: str) -> None:
+            with pytest.raises(CallFailed) as refused:
+                association.call(operation, request, as_=local, **more)  # type: ignore[arg-type]
+            assert refused.value.reason == "BEYOND_REACH"
+
+        for place in ({}, {"facility_id": elsewhere}):
+            beyond(
+                "AssignmentService/CreateAssignment",
+                pb.CreateAssignmentRequest(
+                    account_id=new, assignment=pb.Assignment(profession=P.PROFESSION_DOCTOR, **place)
+                ),
+            )
+        for account in (nurse, association.administrator_account_id):
+            beyond("AccountService/SuspendAccount", pb.SuspendAccountRequest(account_id=account, reason="essai"))
+            beyond("AccountService/EndAccount", pb.EndAccountRequest(account_id=account, reason="essai"))
+            beyond("AccountService/InviteAccount", pb.InviteAccountRequest(account_id=account))
+            beyond(
+                "AssignmentService/EndAssignment",
+                pb.EndAssignmentRequest(account_id=account, assignment_id=assigned(account).assignment_id),
+            )
+        association.call("AccountService/SuspendAccount", pb.SuspendAccountRequest(account_id=nurse, reason="essai"))
+        beyond("AccountService/ReactivateAccount", pb.ReactivateAccountRequest(account_id=nurse, reason="essai"))
+        theirs = association.call(
+            "ProfessionalService/GetProfessional", pb.GetProfessionalRequest(professional_id=professional_of[nurse])
+        ).professional
+        beyond(
+            "ProfessionalService/UpdateProfessional",
+            pb.UpdateProfessionalRequest(
+                professional_id=theirs.professional_id,
+                professional=pb.Professional(email="moi@example.org"),
+                update_mask=FieldMask(paths=["email"]),
+            ),
+            if_match=theirs.etag,
+        )
+        # Within the facility all of it is theirs.
+        association.call(
+            "AssignmentService/CreateAssignment",
+            pb.CreateAssignmentRequest(
+                account_id=new,
+                assignment=pb.Assignment(profession=P.PROFESSION_DOCTOR, facility_id=facility, unit_id=unit),
+            ),
+            as_=local,
+        )
+        association.call("AccountService/EndAccount", pb.EndAccountRequest(account_id=new, reason="départ"), as_=local)
 
     def test_an_assignment_of_somebody_else_is_not_found(self, association: Association) -> None:
         account, _ = association.person(P.PROFESSION_EDUCATOR)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from dui_kit.testing import Harness, create_database, postgres_server
 
-os.environ.setdefault("DUI_CURSOR_KEY", "11" * 32)
+os.environ.setdefault("DUI_SEALING_KEY", "11" * 32)
 
 from dui_records.app import build
 from dui_records.testing import World

@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from dui.journal.v1 import journal_pb2
 from dui.options.v1.options_pb2 import Category
 from dui.records.v1 import (
     allergies_pb2,
     beneficiaries_pb2,
     events_pb2,
     handover_notes_pb2,
-    medical_history_pb2,
+    medical_events_pb2,
     relations_pb2,
     stays_pb2,
 )
@@ -67,9 +68,9 @@ def allergy(**changes: Any) -> allergies_pb2.Allergy:
     )
 
 
-def medical_event(**changes: Any) -> medical_history_pb2.MedicalEvent:
-    values = {"kind": medical_history_pb2.MEDICAL_EVENT_KIND_SURGICAL, "label": "Appendicectomie"} | changes
-    return medical_history_pb2.MedicalEvent(**values)
+def medical_event(**changes: Any) -> medical_events_pb2.MedicalEvent:
+    values = {"kind": medical_events_pb2.MEDICAL_EVENT_KIND_SURGICAL, "label": "Appendicectomie"} | changes
+    return medical_events_pb2.MedicalEvent(**values)
 
 
 def note(**changes: Any) -> handover_notes_pb2.HandoverNote:
@@ -84,7 +85,7 @@ EVENT = Kind(
     "MedicalEvents",
     "medical_event",
     "medical_events",
-    medical_history_pb2,
+    medical_events_pb2,
     medical_event,
     ("label", "Hernie"),
 )
@@ -280,6 +281,27 @@ def test_the_category_of_a_note_decides_who_reads_it(world: World, person: str) 
     with pytest.raises(CallFailed) as refusal:
         write(world, person, Category.CATEGORY_JOURNAL, "director")
     assert refusal.value.reason == "CATEGORY_NOT_FOR_NOTES"
+
+
+def test_who_asks_for_a_note_of_a_closed_category_is_told_nothing_and_the_journal_keeps_why(
+    world: World, person: str
+) -> None:
+    entry = write(world, person, Category.CATEGORY_MEDICAL, "nurse")
+    named = {"beneficiary_id": person, "handover_note_id": entry.handover_note_id}
+    for act in (
+        lambda: get(world, NOTE, person, entry, as_="educator"),
+        lambda: NOTE.call(world, "Versions", options={"as_": "educator"}, **named),
+        lambda: correct(world, NOTE, person, entry, as_="educator", data="Autre", reason="Précision"),
+    ):
+        with pytest.raises(CallFailed) as refusal:
+            act()
+        assert (refusal.value.code, refusal.value.reason) == ("NOT_FOUND", "NOT_FOUND")
+        kept = world.last_entry()
+        assert (kept.outcome, kept.reason, kept.resource_id) == (
+            journal_pb2.JOURNAL_OUTCOME_DENIED,
+            "RIGHT_MISSING",
+            entry.handover_note_id,
+        )
 
 
 def test_a_note_is_of_now_unless_it_says_when(world: World, person: str) -> None:

@@ -12,7 +12,7 @@ from dui_records.allergies import rules as allergies
 from dui_records.drafts import rules as drafts
 from dui_records.entries import rules as entries
 from dui_records.handover_notes import rules as notes
-from dui_records.medical_history import rules as history
+from dui_records.medical_events import rules as history
 from dui_records.relations import rules as relations
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)

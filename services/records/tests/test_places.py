@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dui.access.v1 import facts_pb2
-from dui.journal.v1 import journal_pb2
 from dui.records.v1 import beneficiaries_pb2 as people
 from dui.records.v1 import handover_notes_pb2
 from dui.records.v1 import stays_pb2 as pb
@@ -23,13 +22,6 @@ def unknown(field: str) -> pytest.RaisesExc[CallFailed]:
     )
 
 
-def last_entry(world: World) -> journal_pb2.JournalEntry:
-    [(payload,)] = world.harness.admin(
-        "SELECT payload FROM journal_outbox WHERE tenant_id = %s ORDER BY entry_id DESC LIMIT 1", (world.tenant,)
-    )
-    return journal_pb2.JournalEntry.FromString(payload)
-
-
 def test_a_record_is_not_opened_in_a_facility_that_does_not_exist(world: World) -> None:
     """Whoever works for the whole association could: nobody would find the record again."""
     with unknown("facility_id"):
@@ -43,10 +35,10 @@ def test_an_admission_is_asked_of_a_facility_of_the_association(world: World, el
         with unknown("admission.facility_id"):
             world.ask(person, facility_id=facility)
     world.ask(person, facility_id=world.workshop)
-    entry = last_entry(world)
+    entry = world.last_entry()
     world.ask(person, accepted=False)
     assert entry.operation.endswith("/AcceptAdmission")
-    entry = last_entry(world)
+    entry = world.last_entry()
     assert (entry.operation.rsplit("/", 1)[1], entry.facility_id) == ("CreateAdmission", world.home)
 
 

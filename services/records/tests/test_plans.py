@@ -12,7 +12,7 @@ from dui.records.v1 import (
     drafts_pb2,
     facts_pb2,
     handover_notes_pb2,
-    medical_history_pb2,
+    medical_events_pb2,
     relations_pb2,
     stays_pb2,
 )
@@ -130,7 +130,7 @@ READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
     "StayService/ListStays": (stays_pb2.ListStaysRequest, {"person": True}, 1),
     "RelationService/ListRelations": (relations_pb2.ListRelationsRequest, {"person": True}, 1),
     "AllergyService/ListAllergies": (allergies_pb2.ListAllergiesRequest, {"person": True}, 1),
-    "MedicalEventService/ListMedicalEvents": (medical_history_pb2.ListMedicalEventsRequest, {"person": True}, 1),
+    "MedicalEventService/ListMedicalEvents": (medical_events_pb2.ListMedicalEventsRequest, {"person": True}, 1),
     "HandoverNoteService/ListHandoverNotes": (handover_notes_pb2.ListHandoverNotesRequest, {"person": True}, 1),
     "HandoverNoteService/ListFacilityHandoverNotes": (
         handover_notes_pb2.ListFacilityHandoverNotesRequest,

@@ -55,6 +55,16 @@ def test_the_search_asks_for_the_date_and_at_most_three_letters(world: World) ->
     assert refusal.value.field == "name_prefix"
 
 
+@pytest.mark.parametrize(
+    ("born", "reason"), [("2130-03-14", "BIRTH_DATE_IN_THE_FUTURE"), ("1850-03-14", "BIRTH_DATE_TOO_OLD")]
+)
+def test_a_mistyped_year_is_told_and_not_answered_with_nobody(world: World, born: str, reason: str) -> None:
+    """Who reads that nobody is known opens a second record."""
+    with pytest.raises(CallFailed) as refusal:
+        search(world, born, "Dur")
+    assert (refusal.value.reason, refusal.value.field) == (reason, "birth_date")
+
+
 def test_a_search_goes_on_where_it_stopped_and_its_token_opens_nothing_else(world: World, elsewhere: World) -> None:
     for name in ("Durand", "Duras", "Duval", "Dupont"):
         world.open(birth_name=name)
@@ -117,7 +127,7 @@ def test_opening_a_record_tells_the_look_alikes(world: World) -> None:
         beneficiary=world.person(birth_name="Legoff", birth_given_names=["Anne"], birth_date="1950-04-03"),
     )
     reply = world.call("BeneficiaryService/CreateBeneficiary", request, as_="secretary")
-    assert [match.beneficiary_id for match in reply.possible_duplicates] == [first.beneficiary_id]
+    assert [match.beneficiary_id for match in reply.duplicate_candidates] == [first.beneficiary_id]
 
 
 def test_duplicates_are_found_by_frequent_errors_the_likeliest_first(world: World) -> None:

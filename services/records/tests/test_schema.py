@@ -6,8 +6,8 @@ import sys
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from dui_kit import tables as kit
-from dui_kit.tables import Base
+from dui_kit.db import tables as kit
+from dui_kit.db.tables import Base
 from dui_kit.testing import Harness
 from dui_records.constraints import CONSTRAINTS
 from sqlalchemy import MetaData, Table, create_engine, make_url, text

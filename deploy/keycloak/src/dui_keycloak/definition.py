@@ -52,6 +52,12 @@ class Definition:
     roles: tuple[Json, ...]
     scopes: tuple[ScopeDefinition, ...]
     clients: tuple[ClientDefinition, ...]
+    #: What Keycloak's own clients are held to, by client id.
+    built_in_clients: dict[str, Json]
+    #: Actions that may be asked of a person; every other one is off.
+    required_actions: tuple[Json, ...]
+    #: Texts on Keycloak's pages, by language and key.
+    messages: dict[str, dict[str, str]]
     browser_flow: Json
 
 
@@ -70,6 +76,9 @@ def load(settings: Settings) -> Definition:
                 for name, secret in settings.client_secrets.items()
             ),
         ),
+        built_in_clients={name: _built_in(name, own, settings) for name, own in source["built_in_clients"].items()},
+        required_actions=tuple(source["required_actions"]),
+        messages=source["messages"],
         browser_flow=source["browser_flow"],
     )
 
@@ -85,6 +94,11 @@ def _public_client(source: Json, settings: Settings) -> ClientDefinition:
         representation["redirectUris"] = list(settings.web_redirect_uris)
         representation["webOrigins"] = list(settings.web_origins)
     return ClientDefinition(representation, tuple(source["default_scopes"]), tuple(source["optional_scopes"]))
+
+
+def _built_in(name: str, own: Json, settings: Settings) -> Json:
+    # The links in mails belong to the client `account`: who has followed one goes on to the application.
+    return {**own, "rootUrl": "", "baseUrl": f"{settings.web_origins[0]}/"} if name == "account" else own
 
 
 def _service_client(name: str, secret: str, source: Json, administration: dict[str, list[str]]) -> ClientDefinition:

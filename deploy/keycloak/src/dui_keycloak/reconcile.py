@@ -52,7 +52,10 @@ class _Pass:
         for client in self._wanted.clients:
             self._client(client)
         self._built_in_clients()
+        self._roles_of_everybody()
         self._system_role_holders()
+        self._required_actions()
+        self._messages()
         self._browser_flow()
         self._settings()
         return self._found
@@ -162,14 +165,37 @@ class _Pass:
                     self._api.delete(path, surplus)
 
     def _built_in_clients(self) -> None:
-        """No password grant anywhere: Keycloak's own clients (admin-cli) come with it."""
+        """No password grant anywhere, and no way in but ours: Keycloak's own clients come with some."""
         ours = {client.client_id for client in self._wanted.clients}
         for found in self._api.get("/clients"):
-            if found["clientId"] not in ours and self._differs(
-                f"client {found['clientId']}", {"directAccessGrantsEnabled": False, "implicitFlowEnabled": False}, found
-            ):
-                body = {**found, "directAccessGrantsEnabled": False, "implicitFlowEnabled": False}
-                self._api.put(f"/clients/{found['id']}", body)
+            if found["clientId"] not in ours:
+                wanted = {
+                    "directAccessGrantsEnabled": False,
+                    "implicitFlowEnabled": False,
+                    **self._wanted.built_in_clients.get(found["clientId"], {}),
+                }
+                if self._differs(f"client {found['clientId']}", wanted, found):
+                    self._api.put(f"/clients/{found['id']}", {**found, **wanted})
+
+    def _roles_of_everybody(self) -> None:
+        """The role that every account has holds nothing: no offline token, no management of one's own account."""
+        role = self._api.get(f"/roles/default-roles-{self._api.get('')['realm']}")
+        held = self._api.get(f"/roles-by-id/{role['id']}/composites")
+        if self._differs(f"role {role['name']}", [], [each["name"] for each in held]):
+            self._api.delete(f"/roles-by-id/{role['id']}/composites", held)
+
+    def _required_actions(self) -> None:
+        wanted = {each["alias"]: {**each, "enabled": True} for each in self._wanted.required_actions}
+        for found in self._api.get("/authentication/required-actions"):
+            alias = found["alias"]
+            action = {"defaultAction": False, **wanted.get(alias, {"enabled": False})}
+            if self._differs(f"required action {alias}", action, found):
+                self._api.put(f"/authentication/required-actions/{quote(alias)}", {**found, **action})
+
+    def _messages(self) -> None:
+        for language, texts in self._wanted.messages.items():
+            if self._differs(f"messages {language}", texts, self._api.get(f"/localization/{language}")):
+                self._api.post(f"/localization/{language}", texts)
 
     def _system_role_holders(self) -> None:
         """The roles of the services belong to service accounts: a person who has one is reported, and loses it."""

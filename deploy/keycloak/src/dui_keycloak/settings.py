@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 _SECRET_PREFIX = "DUI_KEYCLOAK_CLIENT_SECRET_"  # noqa: S105 (a name, not a secret)
 
@@ -24,6 +25,24 @@ class Settings:
     web_redirect_uris: tuple[str, ...]
     web_origins: tuple[str, ...]
     realm: str = "dui"
+
+    def __post_init__(self) -> None:
+        """SettingsError when an address would let tokens go anywhere, or travel in the clear."""
+        for name, values in (("redirect", self.web_redirect_uris), ("origin", self.web_origins)):
+            if not values:
+                raise SettingsError(f"no {name} of the web application is set")
+            for value in values:
+                _check_address(value, path=name == "redirect")
+
+
+def _check_address(value: str, *, path: bool) -> None:
+    """https, or http on this machine (RFC 8252 §7.3); one host; a star at most at the end of a redirect's path."""
+    parts = urlsplit(value)
+    local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    if not parts.hostname or "*" in parts.hostname or not (local or parts.scheme == "https"):
+        raise SettingsError(f"{value}: the web application is at https:// and a host, or at http:// on this machine")
+    if "*" in value.removesuffix("/*" if path else "") or (not path and parts.path):
+        raise SettingsError(f"{value}: a redirect may end with /*, and an origin is a host alone")
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:

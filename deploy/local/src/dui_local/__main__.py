@@ -1,4 +1,4 @@
-"""`python -m dui_local up | down | status | logs | seed | run`: the local stack from the command line."""
+"""`python -m dui_local up | down | logs | seed | run`: the local stack from the command line. (`dui status` asks it.)"""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dui_ops.commands import status
-from dui_ops.stack import Account, StackError, State, home, load
+from dui_ops.state import Account, StackError, State, home, load
 
 from dui_local import ports, run, stack
 from dui_local.layout import Layout
@@ -25,9 +24,6 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--infra", action="store_true", help="only PostgreSQL, NATS and Keycloak with its realm")
     up.set_defaults(run=_up)
     commands.add_parser("down", help="stop the stack").set_defaults(run=_down)
-    asked = commands.add_parser("status", help="tell whether every part is healthy")
-    asked.add_argument("--json", action="store_true")
-    asked.set_defaults(run=status.run)
     logs = commands.add_parser("logs", help="show the end of the logs")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
     logs.add_argument("program", nargs="*", help="all, if none is named")

@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 
-from dui_ops.stack import StackError
+from dui_ops.state import StackError
 
 DEFAULT_ACCOUNT = "dui-postgres"
 

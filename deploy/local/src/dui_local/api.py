@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 from dui_ops.login import Tokens, login
-from dui_ops.stack import Account, State
+from dui_ops.state import Account, State
 
 
 class ApiError(Exception):
@@ -63,10 +63,14 @@ class Api:
         """The JSON of a read; ApiError when refused."""
         return self._json(self.request("GET", path))
 
-    def post(self, path: str, body: object = None) -> dict[str, Any]:
+    def post(self, path: str, body: object = None, **headers: str) -> dict[str, Any]:
         """The JSON of a creation or an act, safe to repeat; ApiError when refused."""
-        key = {"Idempotency-Key": secrets.token_hex(16)}
-        return self._json(self.request("POST", path, body if body is not None else {}, **key))
+        headers = {"Idempotency-Key": secrets.token_hex(16), **headers}
+        return self._json(self.request("POST", path, body if body is not None else {}, **headers))
+
+    def patch(self, path: str, body: object, **headers: str) -> dict[str, Any]:
+        """The JSON of what was changed; ApiError when refused."""
+        return self._json(self.request("PATCH", path, body, **headers))
 
     @staticmethod
     def _json(response: httpx.Response) -> dict[str, Any]:

@@ -19,7 +19,7 @@ DATABASE_ROLES = ("owner", "app", "relay")
 
 def names(services: Iterable[str]) -> list[str]:
     """What needs a password or a key: everything that authenticates to something."""
-    shared = ["postgres", "nats/admin", "keycloak/database", "keycloak/admin", "keycloak/bootstrap", "cursor-key"]
+    shared = ["postgres", "nats/admin", "keycloak/database", "keycloak/admin", "keycloak/bootstrap", "sealing-key"]
     return shared + [f"{service}/{use}" for service in services for use in (*DATABASE_ROLES, "nats", "client")]
 
 
@@ -30,7 +30,7 @@ def ensure(layout: Layout, services: Iterable[str], given: Mapping[str, str] = M
     known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else dict(given)
     missing = [name for name in names(services) if name not in known]
     if missing or not path.exists():
-        known |= {name: secrets.token_hex(32 if name == "cursor-key" else 24) for name in missing}
+        known |= {name: secrets.token_hex(32 if name == "sealing-key" else 24) for name in missing}
         _write(path, json.dumps(known, indent=2))
     return known
 

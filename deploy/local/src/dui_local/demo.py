@@ -9,15 +9,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 from dui.identity.v1.access_pb2 import ReviewVerdict
 from dui.options.v1 import options_pb2
 from dui.options.v1.options_pb2 import Action, Category
+from dui.records.v1.beneficiaries_pb2 import IdentityStatus
 from dui_ops.login import LoginError
-from dui_ops.stack import StackError, State, load
+from dui_ops.state import StackError, State, load, no_answer
 
 from dui_local import demo_data
 from dui_local.api import Api, ApiError
@@ -25,6 +27,7 @@ from dui_local.seed import traits
 
 SLUG = "les-tilleuls"
 JOURNAL_SECONDS = 20
+ALLOWED = "JOURNAL_OUTCOME_ALLOWED"
 #: The refusals of the story in a few words.
 REFUSALS = {
     "RIGHT_MISSING": "hors de sa fonction",
@@ -40,6 +43,8 @@ class Story:
         """`state`: of a stack with demo data."""
         self._state = state
         self.places = state["seed"][SLUG]
+        #: The time zone of the facility where it happens; the secretary reads it.
+        self.zone = ZoneInfo("UTC")
         self._step = 0
 
     def person(self, role: str, acr: str = "1") -> Api:
@@ -47,7 +52,8 @@ class Story:
         account = next(a for a in self._state["accounts"] if a["username"] == f"{role}.{SLUG}")
         self._step += 1
         factor = " (mot de passe et code à usage unique)" if acr == "2" else ""
-        print(f"\n{self._step}. {account['name']}, {account['profession']}, s'identifie{factor}")
+        who = f"{account['name']}, {account['profession']} (compte {account['username']})"
+        print(f"\n{self._step}. {who}, s'identifie{factor}")
         return Api(self._state, account, acr)
 
     @staticmethod
@@ -55,14 +61,19 @@ class Story:
         """One thing that happened."""
         print(f"   • {text}")
 
-    def refused(self, what: str, reason: str, act: Callable[[], object]) -> None:
-        """An act that must be refused for `reason`; StackError when it is not."""
+    def refused(self, what: str, reason: str, act: Callable[[], object], because: str = "") -> None:
+        """An act that must be refused for `reason`; StackError when it is not.
+
+        Args:
+            because: told instead of the platform's own text, where that speaks to programmers.
+        """
         try:
             act()
         except ApiError as refusal:
             if refusal.reason != reason:
                 raise
-            self.tell(f"{what} → refusé ({refusal.status}) : {refusal.problem['detail']}")
+            told = because or str(refusal.problem["detail"]).rstrip(".")
+            self.tell(f"{what} → refusé : {told} (HTTP {refusal.status}, {refusal.reason})")
         else:
             raise StackError(f"{what}: should have been refused ({reason})")
 
@@ -84,25 +95,37 @@ def play(state: State) -> None:
     _educator(story, base)
     glass = _doctor(story, base)
     _officer(story, base, glass)
-    print("\nFin du cas 1.")
+    print("\nFin du cas 1. Pour continuer à la place d'une de ces personnes : uv run dui token COMPTE")
 
 
 def _secretary(story: Story) -> str:
-    people = demo_data.People(demo_data.associations()[0])
-    people = _fresh(people)
-    person = people.person((25, 55), datetime.now(UTC).date())
     facility = story.places["facilities"]["fam"]
-    today = datetime.now(UTC).date()
     with _closing(story.person("secretary")) as api:
+        story.zone = ZoneInfo(api.get(f"/v1/facilities/{facility}")["time_zone"])
+        today = datetime.now(story.zone).date()
+        # Another person at each run.
+        person = demo_data.People(demo_data.associations()[0], f"-{time.time_ns()}").person((25, 55), today)
         prefix = person.birth_name.replace(" ", "").replace("-", "").replace("'", "")[:3]
         found = api.post("/v1/beneficiaries:search", {"birth_date": person.birth_date, "name_prefix": prefix})
         story.tell(f"cherche par date de naissance et 3 lettres du nom (règle RNIV) : {len(found['matches'])} dossier")
-        created = api.post(f"/v1/facilities/{facility}/beneficiaries", traits(person))
+        # Nobody has these traits either; but a record marked as fictitious could not show how an identity is validated.
+        created = api.post(f"/v1/facilities/{facility}/beneficiaries", traits(person, fictitious=False))
         base = f"/v1/beneficiaries/{created['beneficiary']['beneficiary_id']}"
-        status = created["beneficiary"]["identity_status"].removeprefix("IDENTITY_STATUS_").lower()
         story.tell(
-            f"ouvre le dossier de {person.given_names[0]} {person.birth_name} : identité {status}, "
-            f"{len(created['possible_duplicates'])} doublon possible signalé"
+            f"ouvre un dossier : {person.given_names[0]} {person.birth_name}, identité "
+            f"{_status(created['beneficiary'])}, {len(created['duplicate_candidates'])} doublon possible signalé"
+        )
+        validated = api.post(
+            f"{base}:validateIdentity",
+            {"document": "IDENTITY_DOCUMENT_IDENTITY_CARD", "checked_at": datetime.now(UTC).isoformat()},
+            **{"If-Match": created["beneficiary"]["etag"]},
+        )
+        story.tell(f"vérifie la carte d'identité présentée : identité {_status(validated)}")
+        story.refused(
+            "demander l'identité nationale de santé (INS)",
+            "INSI_NOT_CONNECTED",
+            lambda: api.post(f"{base}:retrieveIns"),
+            "la plateforme n'est pas encore raccordée au téléservice INSi",
         )
         admission = api.post(
             f"{base}/admissions",
@@ -120,17 +143,11 @@ def _secretary(story: Story) -> str:
             },
         )
         story.tell(
-            f"la demande est acceptée, la personne entre : séjour à partir du {stay['started_on']}, chambre {stay['room']}"
+            "la demande est acceptée, la personne entre : "
+            f"séjour à partir du {date.fromisoformat(stay['started_on']):%d/%m/%Y}, chambre {stay['room']}"
         )
-        story.refused("lire ses antécédents médicaux", "RIGHT_MISSING", lambda: api.get(f"{base}/medical_history"))
+        story.refused("lire ses antécédents médicaux", "RIGHT_MISSING", lambda: api.get(f"{base}/medical_events"))
     return base
-
-
-def _fresh(people: demo_data.People) -> demo_data.People:
-    """Another person at each run."""
-    for _ in range(time.time_ns() // 1_000_000 % 997):
-        people.person((25, 55), datetime.now(UTC).date())
-    return people
 
 
 def _nurse(story: Story, base: str) -> None:
@@ -145,8 +162,8 @@ def _nurse(story: Story, base: str) -> None:
             "reaction": "Urticaire géante",
             "severity": "ALLERGY_SEVERITY_SEVERE",
         }
-        noted = api.request("POST", f"{base}/allergies", allergy)
-        story.tell(f"note une allergie à l'amoxicilline, sévère ({noted.status_code})")
+        noted = api.post(f"{base}/allergies", allergy)
+        story.tell("note une allergie à l'amoxicilline, sévère")
         draft = api.post(
             f"{base}/drafts",
             {"handover_note": {"category": "CATEGORY_NURSING", "subject": "Pansement", "data": "À compléter"}},
@@ -161,13 +178,19 @@ def _nurse(story: Story, base: str) -> None:
         }
         api.post(f"{base}/handover_notes?draft_id={draft['draft_id']}", note)
         story.tell(f"signe la transmission ; il reste {len(api.get(f'{base}/drafts')['drafts'])} brouillon")
-        path = f"{base}/allergies/{noted.json()['allergy_id']}"
+        path = f"{base}/allergies/{noted['allergy_id']}"
         change = {"status": "ALLERGY_STATUS_CONFIRMED", "reason": "Confirmée par le médecin traitant"}
-        without = api.request("PATCH", path, change)
-        story.tell(f"corrige l'allergie sans dire ce qu'elle a lu : {without.status_code}, {without.json()['detail']}")
-        api.request("PATCH", path, change, **{"If-Match": noted.json()["etag"]}).raise_for_status()
+        story.refused(
+            "corriger l'allergie sans dire quelle version elle a lue",
+            "PRECONDITION_REQUIRED",
+            lambda: api.patch(path, change),
+            "la correction pourrait en effacer une autre",
+        )
+        api.patch(path, change, **{"If-Match": noted["etag"]})
         versions = api.get(f"{path}/history")["versions"]
-        story.tell(f"corrige avec If-Match : {len(versions)} versions gardées, l'ancienne reste lisible")
+        story.tell(
+            f"la corrige en disant laquelle : {len(versions)} versions gardées, l'ancienne reste lisible (If-Match)"
+        )
 
 
 def _educator(story: Story, base: str) -> None:
@@ -179,32 +202,32 @@ def _educator(story: Story, base: str) -> None:
         note = {"category": "CATEGORY_EDUCATIONAL", "subject": "Atelier cuisine", "data": "A participé avec plaisir."}
         api.post(f"{base}/handover_notes", note)
         story.tell("écrit une transmission éducative")
-        story.refused("lire les antécédents médicaux", "RIGHT_MISSING", lambda: api.get(f"{base}/medical_history"))
+        story.refused("lire les antécédents médicaux", "RIGHT_MISSING", lambda: api.get(f"{base}/medical_events"))
 
 
 def _doctor(story: Story, base: str) -> dict[str, Any]:
     with _closing(story.person("doctor")) as api:
         story.refused(
-            "ouvrir ce dossier depuis un autre site", "OUT_OF_PERIMETER", lambda: api.get(f"{base}/medical_history")
+            "ouvrir ce dossier depuis un autre site", "OUT_OF_PERIMETER", lambda: api.get(f"{base}/medical_events")
         )
-        motive = {
+        reason = {
             "reason": "BREAK_GLASS_REASON_CONTINUITY_OF_CARE",
             "reason_text": "Astreinte de nuit, appel du FAM : fièvre à 39,5",
         }
         story.refused(
             "briser la glace avec un simple mot de passe",
             "STEP_UP_REQUIRED",
-            lambda: api.post(f"{base}:breakGlass", motive),
+            lambda: api.post(f"{base}:breakGlass", reason),
         )
     with _closing(story.person("doctor", acr="2")) as api:
-        glass = api.post(f"{base}:breakGlass", motive)
+        glass = api.post(f"{base}:breakGlass", reason)
         until = datetime.fromisoformat(glass["valid_to"]) - datetime.fromisoformat(glass["valid_from"])
         story.tell(
             f"brise la glace avec un motif : accès à cette seule personne pendant {until // timedelta(hours=1)} h"
         )
         story.tell(f"lit aussitôt l'allergie : {api.get(f'{base}/allergies')['allergies'][0]['substance']}")
         api.post(
-            f"{base}/medical_history",
+            f"{base}/medical_events",
             {"kind": "MEDICAL_EVENT_KIND_MEDICAL", "label": "Pyélonéphrite", "started_on": "2026"},
         )
         story.tell("note l'épisode dans les antécédents")
@@ -215,14 +238,21 @@ def _officer(story: Story, base: str, glass: dict[str, Any]) -> None:
     with _closing(story.person("dpo")) as api:
         pending = api.get("/v1/break_glasses?pending_only=true")["break_glasses"]
         story.tell(f"trouve {len(pending)} accès en urgence à examiner, dont celui du médecin")
-        seen = _accesses(api, base)
-        for entry in reversed(seen):
-            allowed = entry["outcome"] == "JOURNAL_OUTCOME_ALLOWED"
-            verdict = "autorisé" if allowed else f"refusé ({REFUSALS.get(entry['reason'], entry['reason'])})"
+        seen = sorted(_accesses(api, base), key=lambda entry: datetime.fromisoformat(entry["occurred_at"]))
+        story.tell(
+            "lit qui a vu ce dossier : chaque lecture, écriture, liste où figure la personne et refus d'accès depuis son "
+            f"ouverture, {len(seen)} en tout, à l'heure de l'établissement ({story.zone.key})"
+        )
+        for entry in seen:
+            verdict = (
+                "autorisé"
+                if entry["outcome"] == ALLOWED
+                else f"refusé ({REFUSALS.get(entry['reason'], entry['reason'])})"
+            )
             glassy = ", glace brisée" if entry["break_glass"] else ""
             what = " · ".join(filter(None, (_label(Action, entry["action"]), _label(Category, entry["category"]))))
-            who = f"{entry['occurred_at'][11:19]}  {entry.get('professional_name', ''):28.28}"
-            print(f"       {who}  {what:38.38}  {verdict}{glassy}")
+            at = datetime.fromisoformat(entry["occurred_at"]).astimezone(story.zone)
+            print(f"       {at:%H:%M:%S}  {entry.get('professional_name', ''):28.28}  {what:38.38}  {verdict}{glassy}")
         reviewed = api.post(
             f"/v1/break_glasses/{glass['break_glass_id']}:review", {"verdict": "REVIEW_VERDICT_JUSTIFIED"}
         )
@@ -240,28 +270,49 @@ def _label(kind: Any, name: str) -> str:
     return str(label)
 
 
+def _status(beneficiary: dict[str, Any]) -> str:
+    """How sure an identity is, in a word."""
+    return _label(IdentityStatus, beneficiary["identity_status"]).lower()
+
+
 def _accesses(api: Api, base: str) -> list[dict[str, Any]]:
-    """Who saw the record, once the journal holds the last act of the story (it follows within seconds)."""
+    """Who saw the record, once the journal holds the last acts of the story in both services (it follows within seconds)."""
     deadline = time.monotonic() + JOURNAL_SECONDS
     while True:
         entries: list[dict[str, Any]] = api.get(f"{base}/accesses?page_size=100")["entries"]
-        if any(entry["operation"].endswith("/CreateMedicalEvent") for entry in entries):
+        done = {entry["operation"].rpartition("/")[2] for entry in entries if entry["outcome"] == ALLOWED}
+        if {"CreateMedicalEvent", "BreakGlass"} <= done:
             return entries
         if time.monotonic() > deadline:
-            raise StackError(f"the journal does not hold the last act after {JOURNAL_SECONDS} s: look at `make logs`")
+            raise StackError(f"the journal does not hold the last acts after {JOURNAL_SECONDS} s: look at `make logs`")
         time.sleep(0.3)
+
+
+def check_ready(state: State) -> None:
+    """StackError when the platform cannot do its work, which names the parts that are missing, or has no demo data."""
+    gateway = state["urls"]["gateway"]
+    try:
+        answer = httpx.get(f"{gateway}/readyz", timeout=5, trust_env=False)
+    except httpx.HTTPError:
+        raise StackError(no_answer("the gateway", gateway)) from None
+    if not answer.is_success:
+        missing = ", ".join(part for part, said in answer.json()["parts"].items() if said != "ok")
+        raise StackError(f"the platform is not ready ({missing}): `make status` tells more")
+    if not state["seed"].get("complete"):
+        raise StackError("there are no demo data: run `make up`")
 
 
 def main() -> int:
     """0 when the story went as told."""
     try:
         state = load()
-        if not state["seed"].get("complete"):
-            print("There are no demo data: run `make up` first.", file=sys.stderr)
-            return 1
+        check_ready(state)
         play(state)
-    except (ApiError, StackError, LoginError, httpx.HTTPError) as error:
-        print(f"\nThe demo stopped: {error}", file=sys.stderr)
+    except (ApiError, StackError, LoginError) as error:
+        print(f"The demo stopped: {error}", file=sys.stderr)
+        return 1
+    except httpx.HTTPError:
+        print(f"The demo stopped: {no_answer('the gateway', state['urls']['gateway'])}", file=sys.stderr)
         return 1
     return 0
 

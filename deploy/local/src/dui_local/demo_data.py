@@ -191,12 +191,12 @@ def associations() -> tuple[Association, ...]:
 
 
 class People:
-    """Makes staff and persons, the same in the same order for the same association."""
+    """Makes staff and persons, the same in the same order for the same association and the same `variant`."""
 
-    def __init__(self, association: Association) -> None:
-        """Seeds the generator with the association's name."""
+    def __init__(self, association: Association, variant: str = "") -> None:
+        """Seeds the generator with the association's name. `variant`: other people than those of the demo data."""
         self._faker = Faker("fr_FR")
-        self._faker.seed_instance(f"{SEED}-{association.slug}")
+        self._faker.seed_instance(f"{SEED}-{association.slug}{variant}")
         self._serial = 0
 
     def staff(self, post: Post) -> Staff:

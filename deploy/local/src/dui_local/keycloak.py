@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dui_ops.stack import StackError
+from dui_ops.state import StackError
 
 from dui_local.layout import Layout, shared_cache
 
@@ -132,6 +132,8 @@ def environment(
         # One server, nobody to share with: without this it looks for others on the network.
         "KC_CACHE": "local",
         "KC_LOG_CONSOLE_COLOR": "false",
+        # Its own format without the exception (%e): what a mail server answers in there names whom the mail was for.
+        "KC_LOG_CONSOLE_FORMAT": "%d{yyyy-MM-dd HH:mm:ss,SSS} %-5p [%c] (%t) %s%n",
         "KC_LOG_LEVEL": "info,io.smallrye.health:off",  # it logs every question asked while it starts
         "KC_BOOTSTRAP_ADMIN_USERNAME": admin,
         "KC_BOOTSTRAP_ADMIN_PASSWORD": passwords["keycloak/admin"],

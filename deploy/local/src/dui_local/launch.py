@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-from dui_ops.stack import State, load
+from dui_ops.state import State, load
 
 from dui_local.account import account
 from dui_local.layout import Layout

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from dui_ops.stack import StackError
+from dui_ops.state import StackError
 
 # sun_path of sockaddr_un holds 108 bytes with the final NUL (104 on macOS and the BSDs).
 _MAX_SOCKET_PATH = 103

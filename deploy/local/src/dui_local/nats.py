@@ -1,4 +1,4 @@
-"""NATS of the stack: one account, JetStream on disk, a user per service that may publish its own facts only."""
+"""NATS of the stack: one account, JetStream on disk, a user per service with the permissions that its worker needs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dui_ops.stack import StackError
+from dui_kit.worker.permissions import permissions_of
+from dui_ops.state import StackError
 
 from dui_local.layout import Layout
+from dui_local.services import composition
 
 
 def binary() -> Path:
@@ -27,7 +29,12 @@ def write_configuration(
     """Writes `nats.conf` (its language takes JSON) and returns its path."""
     users: list[dict[str, Any]] = [{"user": "admin", "password": passwords["nats/admin"]}]
     users += [
-        {"user": name, "password": passwords[f"{name}/nats"], "permissions": _permissions(name)} for name in services
+        {
+            "user": name,
+            "password": passwords[f"{name}/nats"],
+            "permissions": permissions_of(composition(name)).configuration(),
+        }
+        for name in services
     ]
     configuration = {
         "server_name": "dui-local",
@@ -49,34 +56,3 @@ def write_configuration(
     path.write_text(json.dumps(configuration, indent=2), encoding="utf-8")
     path.chmod(0o600)
     return path
-
-
-def _permissions(service: str) -> dict[str, Any]:
-    """A service publishes its own facts, journal and dead letters, and keeps its own stream and the two shared ones;
-    nobody can publish in another's name, or delete a stream.
-
-    What it may read is not narrowed: events carry ids and codes only, and NATS gives no right by prefix of a consumer's
-    name.
-    """
-    own, shared = f"DUI_{service.upper()}", ("DUI_JOURNAL", "DUI_DEAD_LETTERS")
-    streams = [f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE") for name in (own, *shared)]
-    return {
-        "publish": {
-            "allow": [
-                f"dui.{service}.>",
-                f"dui.journal.{service}.>",
-                f"dui.dead.{service}.>",
-                *streams,
-                f"$JS.API.STREAM.PURGE.{own}",  # the subjects of an association that has left
-                "$JS.API.INFO",
-                "$JS.API.STREAM.NAMES",
-                "$JS.API.STREAM.LIST",
-                "$JS.API.STREAM.INFO.*",
-                "$JS.API.STREAM.MSG.GET.*",
-                "$JS.API.DIRECT.GET.>",
-                "$JS.API.CONSUMER.>",
-                "$JS.ACK.>",
-            ]
-        },
-        "subscribe": {"allow": ["_INBOX.>"]},
-    }

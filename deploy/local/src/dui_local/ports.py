@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
-from dui_ops.stack import StackError
+from dui_ops.state import StackError
 
 # Below the range that Linux (32768) and macOS (49152) give to outgoing connections: a port of that range could be
 # taken by any client in the moment between the death of a part and its restart.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psycopg
-from dui_ops.stack import StackError
+from dui_ops.state import StackError
 from psycopg import sql
 
 from dui_local.account import account

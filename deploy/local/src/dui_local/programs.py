@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dui_ops.stack import Program, State
+from dui_ops.state import Program, State
 
 from dui_local import keycloak, nats, postgres
 from dui_local.layout import Layout
@@ -77,13 +77,12 @@ def service_env(layout: Layout, state: State, secrets: Mapping[str, str], name: 
             "DUI_DATABASE_URL": database["app_url"],
             "DUI_DATABASE_RELAY_URL": database["relay_url"],
             "DUI_NATS_URL": service["nats_url"],
-            "DUI_NATS_REPLICAS": "1",
             "DUI_GRPC_LISTEN": service["target"],
             "DUI_WORKER_LISTEN": f"127.0.0.1:{ports[f'{name}_worker']}",
             "DUI_OIDC_CLIENT_ID": service["client_id"],
             "DUI_OIDC_CLIENT_SECRET": service["client_secret"],
             "DUI_CACHE_DIR": _cache(layout, program),
-            "DUI_CURSOR_KEY": secrets["cursor-key"],
+            "DUI_SEALING_KEY": secrets["sealing-key"],
             # An owner of access facts does not ask itself; identity without its own target knows that it owns the rights.
             f"DUI_{name.upper()}_TARGET": "",
         }
@@ -91,9 +90,13 @@ def service_env(layout: Layout, state: State, secrets: Mapping[str, str], name: 
     )
 
 
-def migrate_env(state: State, name: str) -> dict[str, str]:
-    """The settings of `migrate`: those of the service, with the owner's database, which no running process knows."""
-    return state["programs"][name]["env"] | {"DUI_DATABASE_OWNER_URL": state["services"][name]["database"]["owner_url"]}
+def owner_env(state: State, name: str) -> dict[str, str]:
+    """The settings of `migrate` and `streams`: those of the service, with what owns the database and the streams, which no running
+    process knows."""
+    return state["programs"][name]["env"] | {
+        "DUI_DATABASE_OWNER_URL": state["services"][name]["database"]["owner_url"],
+        "DUI_NATS_OWNER_URL": state["nats"]["admin_url"],
+    }
 
 
 def gateway_env(layout: Layout, state: State) -> dict[str, str]:

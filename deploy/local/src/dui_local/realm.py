@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dui_keycloak.reconcile import reconcile as reconcile_realm
 from dui_keycloak.settings import Settings
-from dui_ops.stack import State
+from dui_ops.state import State
 
 
 def settings(state: State) -> Settings:

@@ -1,8 +1,8 @@
 """The demo data: two fictitious associations, entered the way in that everybody takes.
 
-The operator opens each association; its first administrator makes facilities, staff and accounts through the gateway; the
-secretary admits the persons. Only two things are done at Keycloak directly: demo passwords and one-time secrets, which a
-real person chooses at their first login.
+The operator opens each association; its first administrator makes facilities, staff and accounts through the gateway;
+everybody logs in for the first time with the password that was handed over, enrols a device and chooses their own password;
+the secretary admits the persons.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import grpc
 import httpx
-import pyotp
-from dui.identity.v1 import organisation_pb2, organisation_pb2_grpc
-from dui_ops.login import LoginError
-from dui_ops.stack import Account, StackError, State
-from keycloak import KeycloakAdmin, KeycloakError
+from dui.identity.v1 import organisation_pb2
+from dui_ops.associations import Associations
+from dui_ops.calls import Account as ServiceAccount
+from dui_ops.login import Enrolment, LoginError, login
+from dui_ops.operator import settings
+from dui_ops.state import Account, StackError, State
 
 from dui_local import demo_data
 from dui_local.api import Api, ApiError
@@ -34,72 +35,40 @@ def seed(state: State) -> None:
         return
     state["accounts"].clear()
     state["seed"].clear()
-    identities = _Identities(state)
     for plan in demo_data.associations():
-        _association(state, plan, identities)
+        _association(state, plan)
     state["seed"]["complete"] = True
 
 
-class _Identities:
-    """Demo persons at Keycloak, with a password and a one-time secret; they exist before their account does."""
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """How somebody logs in from now on."""
 
-    def __init__(self, state: State) -> None:
-        settings = state["keycloak"]
-        self._admin = KeycloakAdmin(
-            server_url=settings["url"],
-            realm_name=settings["realm"],
-            user_realm_name="master",
-            client_id=settings["admin_client_id"],
-            client_secret_key=settings["admin_client_secret"],
-        )
-
-    def ensure(self, username: str, email: str, given: str, family: str) -> tuple[str, str, str]:
-        """Subject, password and one-time secret of a login; an earlier one of the same name is made anew."""
-        try:
-            earlier = self._admin.get_user_id(username)
-            if earlier:
-                self._admin.delete_user(earlier)
-            password, secret = f"Demo-{secrets.token_urlsafe(12)}", pyotp.random_base32()
-            subject = self._admin.create_user(
-                {
-                    "username": username,
-                    "email": email,
-                    "emailVerified": True,
-                    "enabled": True,
-                    "firstName": given,
-                    "lastName": family,
-                    "credentials": [
-                        {"type": "password", "value": password, "temporary": False},
-                        {
-                            "type": "otp",
-                            "userLabel": "demo",
-                            "secretData": f'{{"value":"{secret}"}}',
-                            "credentialData": '{"subType":"totp","digits":6,"counter":0,"period":30,'
-                            '"algorithm":"HmacSHA1","secretEncoding":"BASE32"}',
-                        },
-                    ],
-                },
-                exist_ok=False,
-            )
-        except KeycloakError as error:
-            raise StackError(f"Keycloak refuses the demo login {username}: {error.response_code}") from error
-        return str(subject), password, secret
+    subject: str
+    password: str
+    otp_secret: str
 
 
-def _service_token(state: State) -> str:
-    """The operator's way in: the service account of identity."""
-    service = state["services"]["identity"]
-    answer = httpx.post(
-        f"{state['urls']['issuer']}/protocol/openid-connect/token",
-        data={
-            "grant_type": "client_credentials",
-            "client_id": service["client_id"],
-            "client_secret": service["client_secret"],
-        },
-        timeout=15,
+def enter(state: State, username: str, first_password: str, organization: str) -> Entered:
+    """The first login of a person; LoginError when there is no such login (yet)."""
+    enrolment = Enrolment(f"Demo-{secrets.token_urlsafe(12)}")
+    tokens = login(
+        issuer=state["urls"]["issuer"],
+        username=username,
+        password=first_password,
+        organization=organization,
+        enrolment=enrolment,
     )
-    answer.raise_for_status()
-    return str(answer.json()["access_token"])
+    return Entered(str(tokens.claims["sub"]), enrolment.new_password, str(enrolment.otp_secret))
+
+
+def wait_for_account(api: Api, account_id: str) -> None:
+    """Until an account is set up at Keycloak, which takes a second or two; StackError with what stands in the way."""
+    deadline = time.monotonic() + READY_SECONDS
+    while (found := api.get(f"/v1/accounts/{account_id}"))["status"] != "ACCOUNT_STATUS_ACTIVE":
+        if time.monotonic() > deadline:
+            raise StackError(f"a demo account is not set up after {READY_SECONDS} s: {found['provisioning_problem']}")
+        time.sleep(0.1)
 
 
 def _account(
@@ -108,14 +77,13 @@ def _account(
     tenant_id: str,
     post: demo_data.Post,
     staff: demo_data.Staff,
-    login: tuple[str, str, str],
+    entered: Entered,
 ) -> Account:
-    subject, password, secret = login
     account: Account = {
         "username": f"{post.role}.{plan.slug}",
-        "password": password,
-        "otp_secret": secret,
-        "subject": subject,
+        "password": entered.password,
+        "otp_secret": entered.otp_secret,
+        "subject": entered.subject,
         "name": f"{staff.given_name} {staff.family_name}",
         "profession": post.label,
         "role": post.role,
@@ -125,30 +93,37 @@ def _account(
     return account
 
 
-def _association(state: State, plan: demo_data.Association, identities: _Identities) -> None:
+def _association(state: State, plan: demo_data.Association) -> None:
     people = demo_data.People(plan)
     staff = people.staff(ADMINISTRATOR)
-    email = f"{ADMINISTRATOR.role}@{plan.slug}.example.org"
-    login = identities.ensure(f"{ADMINISTRATOR.role}.{plan.slug}", email, staff.given_name, staff.family_name)
+    username = f"{ADMINISTRATOR.role}.{plan.slug}"
     request = organisation_pb2.CreateAssociationRequest(
         association=organisation_pb2.Association(slug=plan.slug, name=plan.name, finess_ej=plan.finess_ej),
         administrator=organisation_pb2.FirstAdministrator(
             family_name=staff.family_name,
             given_name=staff.given_name,
-            login=f"{ADMINISTRATOR.role}.{plan.slug}",
-            email=email,
+            login=username,
         ),
     )
-    with grpc.insecure_channel(state["services"]["identity"]["target"]) as channel:
-        stub = organisation_pb2_grpc.AssociationServiceStub(channel)
-        metadata = (("authorization", f"Bearer {_service_token(state)}"),)
-        opened = stub.CreateAssociation(request, timeout=20, metadata=metadata)
+    identity = Associations(
+        state["services"]["identity"]["target"], ServiceAccount(settings(state["programs"]["identity"]["env"]))
+    )
+    opened = identity.create(request)
+    identity.close()
+    if not opened.temporary_password:
+        raise StackError(
+            "the demo data are there in part, after a start that was cut short: remove them and begin anew"
+        )
     tenant_id = opened.association.association_id
-    administrator = Api(state, _account(state, plan, tenant_id, ADMINISTRATOR, staff, login), acr="2")
+    entered = _enter_first(state, username, opened.temporary_password, plan.slug)
+    administrator = Api(state, _account(state, plan, tenant_id, ADMINISTRATOR, staff, entered), acr="2")
     _wait_for(administrator)
     facilities, units = _facilities(administrator, plan)
-    for post in plan.posts:
-        _staff(state, plan, tenant_id, post, people, identities, administrator, facilities)
+    posts = [(post, people.staff(post)) for post in plan.posts]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        logins = pool.map(lambda each: _staff(state, plan, each[0], each[1], administrator, facilities), posts)
+        for (post, person), each in zip(posts, logins, strict=True):
+            _account(state, plan, tenant_id, post, person, each)
     secretary = next(account for account in state["accounts"] if account["username"] == f"secretary.{plan.slug}")
     api = Api(state, secretary)
     _wait_for(api)
@@ -156,6 +131,18 @@ def _association(state: State, plan: demo_data.Association, identities: _Identit
     state["seed"][plan.slug] = {"tenant_id": tenant_id, "facilities": facilities, "units": units, "persons": persons}
     for client in (api, administrator):
         client.close()
+
+
+def _enter_first(state: State, username: str, first_password: str, organization: str) -> Entered:
+    """The first login of the first administrator, whom nobody else could tell that the login is there."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            return enter(state, username, first_password, organization)
+        except (LoginError, httpx.HTTPError) as error:
+            if time.monotonic() > deadline:
+                raise StackError(f"the first administrator cannot enter after {READY_SECONDS} s: {error}") from error
+            time.sleep(0.3)
 
 
 def _wait_for(api: Api) -> None:
@@ -198,31 +185,29 @@ def _facilities(api: Api, plan: demo_data.Association) -> tuple[dict[str, str], 
 def _staff(
     state: State,
     plan: demo_data.Association,
-    tenant_id: str,
     post: demo_data.Post,
-    people: demo_data.People,
-    identities: _Identities,
+    staff: demo_data.Staff,
     api: Api,
     facilities: dict[str, str],
-) -> None:
-    staff = people.staff(post)
-    username, email = f"{post.role}.{plan.slug}", f"{post.role}@{plan.slug}.example.org"
-    login = identities.ensure(username, email, staff.given_name, staff.family_name)
+) -> Entered:
+    """Makes somebody's account and assignment, and has them log in for the first time."""
+    username = f"{post.role}.{plan.slug}"
     professional: dict[str, Any] = {
         "family_name": staff.family_name,
         "given_name": staff.given_name,
         "profession": post.profession,
-        "email": email,
     }
     if staff.rpps:
         professional["rpps"] = staff.rpps
     professional_id = api.post("/v1/professionals", professional)["professional_id"]
-    account = api.post("/v1/accounts", {"professional_id": professional_id, "login": username})["account"]
+    opened = api.post("/v1/accounts", {"professional_id": professional_id, "login": username})
+    account_id = opened["account"]["account_id"]
     assignment: dict[str, Any] = {"profession": post.profession}
     if post.facility:
         assignment["facility_id"] = facilities[post.facility]
-    api.post(f"/v1/accounts/{account['account_id']}/assignments", assignment)
-    _account(state, plan, tenant_id, post, staff, login)
+    api.post(f"/v1/accounts/{account_id}/assignments", assignment)
+    wait_for_account(api, account_id)
+    return enter(state, username, opened["temporary_password"], plan.slug)
 
 
 def _persons(
@@ -272,8 +257,8 @@ def _admit(
     return beneficiary_id
 
 
-def traits(person: demo_data.Person) -> dict[str, Any]:
-    """A demo person as the gateway takes them."""
+def traits(person: demo_data.Person, *, fictitious: bool = True) -> dict[str, Any]:
+    """A demo person as the gateway takes them. `fictitious`: marked as such, so that nobody can validate the identity."""
     return {
         "birth_name": person.birth_name,
         "birth_given_names": list(person.given_names),
@@ -281,5 +266,5 @@ def traits(person: demo_data.Person) -> dict[str, Any]:
         "sex": person.sex,
         "birth_place_code": person.birth_place_code,
         "national_identifier": {"value": person.nir, "oid": demo_data.TEST_OID},
-        "fictitious": True,
+        "fictitious": fictitious,
     }

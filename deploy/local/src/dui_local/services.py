@@ -3,13 +3,16 @@ account, service account in Keycloak, ports, programs and settings all follow fr
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from dui_kit.service import Service
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceEntry:
-    """What the local stack must know of a service. Its module `dui_<name>` has `serve`, `worker` and `migrate`.
+    """What the local stack must know of a service. Its module `dui_<name>` has `serve`, `worker`, `migrate` and `streams`.
 
     `settings` are settings of this service alone, over those that all services have; `{…}` stands for a path of the
     stack (see `programs.service_env`).
@@ -38,6 +41,13 @@ SERVICES: dict[str, ServiceEntry] = {
     ),
     "records": ServiceEntry(port=50152, worker_port=50252),
 }
+
+
+def composition(name: str) -> Service:
+    """What a service is made of, as its composition root says."""
+    service: Service = importlib.import_module(f"dui_{name}.app").build()
+    return service
+
 
 # Default ports of everything; DUI_PORT_<NAME> moves one.
 DEFAULT_PORTS: dict[str, int] = {

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc
 import httpx
 from dui_ops import probes
 from dui_ops.login import LoginError
-from dui_ops.stack import StackError, State, load, save
+from dui_ops.state import StackError, State, load, save
 from dui_ops.supervision import Supervisor
 
 from dui_local import credentials, keycloak, launch, ports, postgres, programs, realm, supervision
@@ -106,7 +105,7 @@ def seed(state: State, progress: Callable[[str], None]) -> None:
     progress("demo data")
     try:
         demo.seed(state)
-    except (ApiError, LoginError, httpx.HTTPError, grpc.RpcError) as error:
+    except (ApiError, LoginError, httpx.HTTPError) as error:
         raise StackError(f"the demo data could not be loaded ({error}): try `python -m dui_local seed`") from error
     save(state)
 
@@ -146,7 +145,7 @@ def _begin(layout: Layout, chosen: Mapping[str, int], progress: Progress, *, tie
 
 
 def _infrastructure(layout: Layout, state: State, progress: Progress, *, infra: bool, ephemeral: bool) -> None:
-    """PostgreSQL and NATS; then, side by side, Keycloak with its realm and the services' migrations."""
+    """PostgreSQL and NATS; then, side by side, Keycloak with its realm and what the services need of the two."""
     secrets = credentials.ensure(layout, SERVICES)
     supervisor = Supervisor(state)
     supervisor.start("postgres")
@@ -158,7 +157,7 @@ def _infrastructure(layout: Layout, state: State, progress: Progress, *, infra: 
         begin_with.restore(state, secrets["keycloak/database"])
     supervisor.start("keycloak")
     if not infra:
-        migrate(layout, state, progress)
+        prepare(layout, state, progress)
         for name, program in state["programs"].items():
             if program["kind"] in PLATFORM_KINDS:
                 supervisor.start(name)
@@ -169,28 +168,31 @@ def _infrastructure(layout: Layout, state: State, progress: Progress, *, infra: 
     progress("Keycloak has its realm")
 
 
-def migrate(layout: Layout, state: State, progress: Callable[[str], None]) -> None:
-    """Brings every service's database to the present schema, side by side."""
+def prepare(layout: Layout, state: State, progress: Callable[[str], None]) -> None:
+    """Brings every service's database to the present schema and its streams to their configuration, side by side."""
 
     def one(name: str) -> str | None:
-        log = layout.log / f"{name}-migrate.log"
-        with log.open("w", encoding="utf-8") as output:
-            done = subprocess.run(
-                [sys.executable, "-m", f"dui_{name}", "migrate"],
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=programs.migrate_env(state, name),
-                cwd=layout.home,
-            )
-        return None if done.returncode == 0 else f"the migration of {name} failed ({log}):\n{log_tail(log)}"
+        for command in ("migrate", "streams"):
+            log = layout.log / f"{name}-{command}.log"
+            with log.open("w", encoding="utf-8") as output:
+                done = subprocess.run(
+                    [sys.executable, "-m", f"dui_{name}", command],
+                    check=False,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=programs.owner_env(state, name),
+                    cwd=layout.home,
+                )
+            if done.returncode != 0:
+                return f"the command `{command}` of {name} failed ({log}):\n{log_tail(log)}"
+        return None
 
     with ThreadPoolExecutor(len(SERVICES)) as pool:
         failures = [failure for failure in pool.map(one, SERVICES) if failure]
     if failures:
         raise StackError("\n".join(failures))
-    progress(f"databases migrated: {', '.join(SERVICES)}")
+    progress(f"databases migrated, streams made: {', '.join(SERVICES)}")
 
 
 def _platform(state: State, progress: Progress) -> None:

@@ -1,11 +1,11 @@
-"""The state file of a stack (its shape and its reading are `dui_ops.stack`'s), and how it is made."""
+"""The state file of a stack (its shape and its reading are `dui_ops.state`'s), and how it is made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from dui_ops.stack import VERSION, Database, Service, StackError, State, home, load, save, state_path
+from dui_ops.state import VERSION, Database, Service, StackError, State, home, load, save, state_path
 
 from dui_local import postgres, programs
 from dui_local.layout import Layout

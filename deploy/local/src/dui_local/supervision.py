@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import psutil
-from dui_ops.stack import Program, StackError, State
+from dui_ops.state import Program, StackError, State
 from dui_ops.supervision import ProgramStatus, Supervisor
 
 from dui_local.launch import die_with_parent

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from dui_ops.stack import StackError, State
+from dui_ops.state import StackError, State
 
 from dui_local.layout import shared_cache
 

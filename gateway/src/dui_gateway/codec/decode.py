@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any
 
 from dui_kit.errors import Reason, Violation
+from dui_kit.wire.contract import accepted_values
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -77,7 +78,7 @@ def _object(message: Descriptor, without: frozenset[str]) -> Decoder:
     def decode(value: Any, path: str, faults: Faults) -> dict[str, Any]:
         result: dict[str, Any] = {}
         if type(value) is not dict:
-            faults.add(texts.wrong_type("object"), path)
+            faults.add(texts.WRONG_TYPE, path, **texts.TYPES["object"])
             return result
         for name, item in value.items():
             convert = fields.get(name)
@@ -115,7 +116,7 @@ def patcher(message: Descriptor) -> Callable[[Any, Faults], Patch]:
         values: dict[str, Any] = {}
         paths: list[str] = []
         if type(value) is not dict:
-            faults.add(texts.wrong_type("object"), "")
+            faults.add(texts.WRONG_TYPE, "", **texts.TYPES["object"])
             return Patch(values, ())
         for name, item in value.items():
             if name not in fields:
@@ -130,7 +131,7 @@ def patcher(message: Descriptor) -> Callable[[Any, Faults], Patch]:
                 inner = Faults()
                 patch = below[name](item, inner)
                 for fault in inner.found:
-                    faults.add(fault.reason, f"{name}.{fault.field}" if fault.field else name)
+                    faults.add(fault.reason, f"{name}.{fault.field}" if fault.field else name, **dict(fault.params))
                 values[name] = patch.values
                 paths.extend(f"{name}.{path}" for path in patch.paths)
             else:
@@ -175,7 +176,7 @@ def _read_only(_value: Any, path: str, faults: Faults) -> None:
 def text_converter(value: Any, path: str, faults: Faults) -> str | None:
     """A text without NUL, which no database of ours can keep."""
     if type(value) is not str:
-        faults.add(texts.wrong_type("text"), path)
+        faults.add(texts.WRONG_TYPE, path, **texts.TYPES["text"])
         return None
     if "\0" in value:
         faults.add(texts.TEXT_CONTROL_CHARACTER, path)
@@ -185,7 +186,7 @@ def text_converter(value: Any, path: str, faults: Faults) -> str | None:
 
 def _bool(value: Any, path: str, faults: Faults) -> bool | None:
     if type(value) is not bool:
-        faults.add(texts.wrong_type("boolean"), path)
+        faults.add(texts.WRONG_TYPE, path, **texts.TYPES["boolean"])
         return None
     return value
 
@@ -195,7 +196,7 @@ def _int32(value: Any, path: str, faults: Faults) -> int | None:
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is not int or value not in _INT32:
-        faults.add(texts.wrong_type("integer"), path)
+        faults.add(texts.WRONG_TYPE, path, **texts.TYPES["integer"])
         return None
     return value
 
@@ -217,11 +218,12 @@ def timestamp_converter(value: Any, path: str, faults: Faults) -> Timestamp | No
 def enum_converter(enum: EnumDescriptor) -> Convert:
     """Reads the name of a value."""
     numbers = {value.name: value.number for value in enum.values}
+    accepted = accepted_values(enum)
 
     def convert(value: Any, path: str, faults: Faults) -> int | None:
         number = numbers.get(value) if type(value) is str else None
         if number is None:
-            faults.add(texts.ENUM_UNKNOWN, path)
+            faults.add(texts.ENUM_UNKNOWN, path, values=accepted)
         return number
 
     return convert
@@ -230,7 +232,7 @@ def enum_converter(enum: EnumDescriptor) -> Convert:
 def _list_of(one: Convert) -> Convert:
     def convert(value: Any, path: str, faults: Faults) -> list[Any]:
         if type(value) is not list:
-            faults.add(texts.wrong_type("list"), path)
+            faults.add(texts.WRONG_TYPE, path, **texts.TYPES["list"])
             return []
         result = []
         for index, item in enumerate(value):

@@ -1,4 +1,4 @@
-"""Calendar days and instants where no facility is at hand: what belongs to one goes by its calendar (`dui_kit.places`).
+"""Calendar days and instants where no facility is at hand: what belongs to one goes by its calendar (`dui_kit.calls.places`).
 
 France spans UTC-10 (French Polynesia) to UTC+12 (Wallis and Futuna). A rule that refuses ("not in the future") takes
 the latest day that it is anywhere, so that nobody is refused their own today; a right that begins or ends with a day

@@ -39,6 +39,13 @@ class Reason:
     code: Code
     fr: str
     en: str
+    #: The refusal is about rights, though its code says something else to the caller.
+    about_rights: bool = False
+
+    @property
+    def is_denial(self) -> bool:
+        """True for a refusal for want of a right: the access journal keeps it."""
+        return self.about_rights or self.code is Code.PERMISSION_DENIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +64,14 @@ class Violation:
 class Refusal(Exception):
     """A call that cannot be done, for a reason that the caller can act on."""
 
-    def __init__(self, reason: Reason, *, field: str = "", **params: str | int) -> None:
-        """Refuses for `reason`; `params` fill its placeholders and must not be personal data."""
+    def __init__(self, reason: Reason, *, field: str = "", because: Reason | None = None, **params: str | int) -> None:
+        """Refuses for `reason`; `params` fill its placeholders and must not be personal data.
+
+        `because`: the true reason, for the journal, of a refusal that tells the caller less.
+        """
         super().__init__(reason.name)
         self.violations: tuple[Violation, ...] = (Violation(reason, field, tuple(params.items())),)
+        self._because = because
 
     @classmethod
     def of(cls, violations: tuple[Violation, ...]) -> Refusal:
@@ -74,6 +85,11 @@ class Refusal(Exception):
         """The first reason, which gives the status."""
         return self.violations[0].reason
 
+    @property
+    def true_reason(self) -> Reason:
+        """The reason for the journal."""
+        return self._because or self.reason
+
 
 NOT_FOUND = Reason(
     "NOT_FOUND",
@@ -83,6 +99,9 @@ NOT_FOUND = Reason(
 )
 
 
-def not_found(field: str) -> Refusal:
-    """Nothing has this id for this caller: unknown, another association's, or another parent's child."""
-    return Refusal(NOT_FOUND, field=field)
+def not_found(field: str, *, because: Reason | None = None) -> Refusal:
+    """Nothing has this id for this caller: unknown, another association's, or another parent's child.
+
+    `because`: it exists, and the caller may not know; the journal keeps why.
+    """
+    return Refusal(NOT_FOUND, field=field, because=because)

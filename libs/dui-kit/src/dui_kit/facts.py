@@ -1,225 +1,212 @@
 """The access facts that identity and records announce, kept in projections of this service's own database.
 
-An older version of a fact never replaces a newer one, so that redeliveries and rebuilds are harmless.
+A fact is an event of its owner and a row of the table of the same fields. An older version of a fact never replaces a newer
+one, so that redeliveries and rebuilds are harmless.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from dui.access.v1 import facts_pb2
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Column, Table
 
-from dui_kit.statements import Connection, Statement, Step, run
-from dui_kit.times import from_timestamp
+from dui_kit.db import tables
+from dui_kit.db.statements import Connection, Statement, Step, run
+from dui_kit.times import from_timestamp, to_timestamp
+from dui_kit.wire.contract import descriptor_of, event_of
 
 #: Room for categories to come: rights arrays of every version have this length.
 CATEGORY_SLOTS = 32
+#: The associations that a service knows, suspended ones included; for its relay role, which sees all of them.
+KNOWN_TENANTS = "SELECT tenant_id::text FROM access_tenant ORDER BY tenant_id"
+
+Write = Callable[[Any], object]
 
 
-def _optional_instant(message: Message, name: str) -> datetime | None:
-    return from_timestamp(getattr(message, name)) if message.HasField(name) else None
+@dataclass(frozen=True, slots=True, eq=False)
+class Fact:
+    """One kind of fact: who tells it, its message, and the table of its projection."""
+
+    owners: tuple[str, ...]
+    message: type[Message]
+    table: Table
+    #: The column of which the greater value is the newer fact.
+    newer: str
+    #: Column → its value in a message.
+    writes: Mapping[str, Write]
+    one: Statement
+    #: The same for many rows, given as a JSON array.
+    many: Statement
+
+    @property
+    def lasts(self) -> bool:
+        """False for an announcement that the next one replaces: it has no version, and no snapshot holds it."""
+        return self.newer == "version"
+
+    @property
+    def key(self) -> Column[Any] | None:
+        """The column of the ids within an association; None for a fact of the association itself."""
+        return next((column for column in self.table.primary_key if column.name != "tenant_id"), None)
+
+    @property
+    def aggregate(self) -> str:
+        """The kind of thing that the fact is about, in the subject of its event."""
+        return event_of(descriptor_of(self.message())).aggregate
 
 
-def _optional(message: Message, name: str) -> str | None:
-    return getattr(message, name) if message.HasField(name) else None
+def _timestamp(name: str) -> Write:
+    return lambda fact: from_timestamp(getattr(fact, name)) if fact.HasField(name) else None
 
 
-def _tenant(fact: facts_pb2.TenantChanged) -> dict[str, object]:
-    return {"active": fact.active, "version": fact.version}
+def _optional(name: str) -> Write:
+    return lambda fact: getattr(fact, name) if fact.HasField(name) else None
 
 
-def _heartbeat(fact: facts_pb2.Heartbeat) -> dict[str, object]:
-    return {"source": fact.source, "sent_at": from_timestamp(fact.sent_at)}
+def _plain(name: str) -> Write:
+    return lambda fact: getattr(fact, name)
 
 
-def _account(fact: facts_pb2.AccountChanged) -> dict[str, object]:
-    return {
-        "account_id": fact.account_id,
-        "subject": fact.subject,
-        "active": fact.active,
-        "sessions_revoked_at": _optional_instant(fact, "sessions_revoked_at"),
-        "version": fact.version,
-    }
+def _write(field: FieldDescriptor) -> Write:
+    if field.message_type is not None:
+        return _timestamp(field.name)
+    return _optional(field.name) if field.has_presence else _plain(field.name)
 
 
-def _assignment(fact: facts_pb2.AssignmentChanged) -> dict[str, object]:
-    return {
-        "assignment_id": fact.assignment_id,
-        "account_id": fact.account_id,
-        "facility_id": _optional(fact, "facility_id"),
-        "unit_id": _optional(fact, "unit_id"),
-        "profession": fact.profession,
-        "valid_from": from_timestamp(fact.valid_from),
-        "valid_to": _optional_instant(fact, "valid_to"),
-        "version": fact.version,
-    }
+def _fact(
+    *owners: str, message: type[Message], table: Table, newer: str = "version", **special: Write
+) -> tuple[str, Fact]:
+    fields = descriptor_of(message()).fields_by_name
+    columns = [column.name for column in table.c if column.name != "tenant_id"]
+    writes = {name: special.get(name) or _write(fields[name]) for name in columns}
+    names = ["tenant_id", *columns]
+    keys = [column.name for column in table.primary_key]
+    values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+    updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+    head = f"INSERT INTO {table.name} ({', '.join(names)}) "
+    rows = f"SELECT {', '.join(names)} FROM jsonb_populate_recordset(NULL::{table.name}, $1::jsonb) "  # noqa: S608 (names of tables)
+    tail = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {updates} WHERE {table.name}.{newer} < excluded.{newer}"
+    fact = Fact(
+        owners,
+        message,
+        table,
+        newer,
+        writes,
+        Statement(f"{head}VALUES ({values}) {tail}"),
+        Statement(head + rows + tail),
+    )
+    return message.DESCRIPTOR.full_name, fact
 
 
-def _policy(fact: facts_pb2.PolicyChanged) -> dict[str, object]:
+def _bits(fact: facts_pb2.PolicyChanged) -> list[int]:
+    """The rights of a profession as `access_policy` holds them."""
     rights = [0] * CATEGORY_SLOTS
     for right in fact.rights:
         if 0 < right.category <= CATEGORY_SLOTS:
             rights[right.category - 1] = sum(1 << action for action in set(right.actions))
-    return {"profession": fact.profession, "rights": rights, "version": fact.version}
+    return rights
 
 
-def _break_glass(fact: facts_pb2.BreakGlassChanged) -> dict[str, object]:
-    return {
-        "break_glass_id": fact.break_glass_id,
-        "account_id": fact.account_id,
-        "beneficiary_id": fact.beneficiary_id,
-        "valid_from": from_timestamp(fact.valid_from),
-        "valid_to": from_timestamp(fact.valid_to),
-        "version": fact.version,
-    }
+def _rights(bits: Iterable[int]) -> list[facts_pb2.Right]:
+    return [
+        facts_pb2.Right(category=index, actions=[action for action in range(16) if actions & (1 << action)])
+        for index, actions in enumerate(bits, start=1)
+        if actions
+    ]
 
 
-def _person(fact: facts_pb2.PersonChanged) -> dict[str, object]:
-    return {
-        "beneficiary_id": fact.beneficiary_id,
-        "surviving_id": _optional(fact, "surviving_id"),
-        "version": fact.version,
-    }
+def _reached(fact: facts_pb2.JournalReached) -> str:
+    return json.dumps({each.service: [each.last_sequence, each.last_entry_id] for each in fact.services})
 
 
-def _perimeter(fact: facts_pb2.PerimeterChanged) -> dict[str, object]:
-    return {
-        "fact_id": fact.fact_id,
-        "beneficiary_id": fact.beneficiary_id,
-        "facility_id": fact.facility_id,
-        "unit_id": _optional(fact, "unit_id"),
-        "admission_only": fact.admission_only,
-        "valid_from": from_timestamp(fact.valid_from),
-        "valid_to": _optional_instant(fact, "valid_to"),
-        "version": fact.version,
-    }
+#: Every kind of fact, by the full name of its message. Snapshots give them in this order: add at the end.
+FACTS: dict[str, Fact] = dict(
+    (
+        _fact("identity", message=facts_pb2.TenantChanged, table=tables.access_tenant),
+        _fact("identity", message=facts_pb2.PolicyChanged, table=tables.access_policy, rights=_bits),
+        _fact("identity", message=facts_pb2.AccountChanged, table=tables.access_account),
+        _fact("identity", message=facts_pb2.AssignmentChanged, table=tables.access_assignment),
+        _fact("identity", message=facts_pb2.BreakGlassChanged, table=tables.access_break_glass),
+        _fact("identity", message=facts_pb2.FacilityChanged, table=tables.access_facility),
+        _fact("identity", message=facts_pb2.UnitChanged, table=tables.access_unit),
+        _fact("records", message=facts_pb2.PersonChanged, table=tables.access_person),
+        _fact("records", message=facts_pb2.PerimeterChanged, table=tables.access_perimeter),
+        _fact("identity", "records", message=facts_pb2.Heartbeat, table=tables.access_heartbeat, newer="sent_at"),
+        _fact(
+            "identity",
+            message=facts_pb2.JournalReached,
+            table=tables.journal_reached,
+            newer="sent_at",
+            services=_reached,
+        ),
+    )
+)
+#: The services that own access facts.
+OWNERS = tuple(dict.fromkeys(owner for fact in FACTS.values() for owner in fact.owners))
 
 
-def _facility(fact: facts_pb2.FacilityChanged) -> dict[str, object]:
-    return {
-        "facility_id": fact.facility_id,
-        "category_code": fact.category_code,
-        "time_zone": fact.time_zone,
-        "version": fact.version,
-    }
+@cache
+def facts_of(owner: str) -> tuple[Fact, ...]:
+    """What an owner tells; empty when it owns no facts."""
+    return tuple(fact for fact in FACTS.values() if owner in fact.owners)
 
 
-def _unit(fact: facts_pb2.UnitChanged) -> dict[str, object]:
-    return {"unit_id": fact.unit_id, "facility_id": fact.facility_id, "version": fact.version}
+def message_of(fact: Fact, row: Any) -> Message:
+    """The fact that a row of its projection holds."""
+    message = fact.message()
+    for field in descriptor_of(message).fields:
+        if field.name == "policy_id":
+            message.policy_id = f"profession-{row.profession}"  # type: ignore[attr-defined]
+        elif field.name == "rights":
+            message.rights.extend(_rights(row.rights))  # type: ignore[attr-defined]
+        elif (value := getattr(row, field.name)) is None:
+            continue
+        elif isinstance(getattr(message, field.name), Timestamp):
+            getattr(message, field.name).CopyFrom(to_timestamp(value))
+        else:
+            setattr(message, field.name, value)
+    return message
 
 
-@dataclass(frozen=True, slots=True)
-class _Projection:
-    one: Statement
-    #: The same for many rows, given as a JSON array.
-    many: Statement
-    #: Without the tenant.
-    columns: tuple[str, ...]
-    keys: tuple[str, ...]
-    newer: str
-    row: Callable[[Any], dict[str, object]]
-
-
-def _projection(
-    table: str, key: str, row: Callable[[Any], dict[str, object]], columns: str, newer: str = "version"
-) -> _Projection:
-    names = ["tenant_id", *columns.split()]
-    keys = ["tenant_id", *key.split()]
-    values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
-    updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
-    head = f"INSERT INTO {table} ({', '.join(names)}) "
-    many = f"SELECT {', '.join(names)} FROM jsonb_populate_recordset(NULL::{table}, $1::jsonb) "  # noqa: S608 (constants)
-    tail = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {updates} WHERE {table}.{newer} < excluded.{newer}"
-    one = Statement(f"{head}VALUES ({values}) {tail}")
-    return _Projection(one, Statement(head + many + tail), tuple(names[1:]), tuple(keys), newer, row)
-
-
-_PROJECTIONS: dict[str, _Projection] = {
-    facts_pb2.TenantChanged.DESCRIPTOR.full_name: _projection("access_tenant", "", _tenant, "active version"),
-    facts_pb2.Heartbeat.DESCRIPTOR.full_name: _projection(
-        "access_heartbeat", "source", _heartbeat, "source sent_at", newer="sent_at"
-    ),
-    facts_pb2.AccountChanged.DESCRIPTOR.full_name: _projection(
-        "access_account", "account_id", _account, "account_id subject active sessions_revoked_at version"
-    ),
-    facts_pb2.AssignmentChanged.DESCRIPTOR.full_name: _projection(
-        "access_assignment",
-        "assignment_id",
-        _assignment,
-        "assignment_id account_id facility_id unit_id profession valid_from valid_to version",
-    ),
-    facts_pb2.PolicyChanged.DESCRIPTOR.full_name: _projection(
-        "access_policy", "profession", _policy, "profession rights version"
-    ),
-    facts_pb2.BreakGlassChanged.DESCRIPTOR.full_name: _projection(
-        "access_break_glass",
-        "break_glass_id",
-        _break_glass,
-        "break_glass_id account_id beneficiary_id valid_from valid_to version",
-    ),
-    facts_pb2.PersonChanged.DESCRIPTOR.full_name: _projection(
-        "access_person", "beneficiary_id", _person, "beneficiary_id surviving_id version"
-    ),
-    facts_pb2.PerimeterChanged.DESCRIPTOR.full_name: _projection(
-        "access_perimeter",
-        "fact_id",
-        _perimeter,
-        "fact_id beneficiary_id facility_id unit_id admission_only valid_from valid_to version",
-    ),
-    facts_pb2.FacilityChanged.DESCRIPTOR.full_name: _projection(
-        "access_facility", "facility_id", _facility, "facility_id category_code time_zone version"
-    ),
-    facts_pb2.UnitChanged.DESCRIPTOR.full_name: _projection(
-        "access_unit", "unit_id", _unit, "unit_id facility_id version"
-    ),
-}
-
-#: The owners of access facts, and what each of them tells.
-FACTS_OF = {
-    "identity": ("tenant", "account", "assignment", "policy", "break_glass", "facility", "unit", "heartbeat"),
-    "records": ("person", "perimeter", "heartbeat"),
-}
-#: Full names of the facts that `apply_fact` knows.
-FACT_TYPES = frozenset(_PROJECTIONS)
-
-
-def step_of(tenant_id: str, fact: Message) -> Step | None:
+def step_of(tenant_id: str, message: Message) -> Step | None:
     """What writes a fact into its projection, unless a newer version is there; None for another message."""
-    projection = _PROJECTIONS.get(fact.DESCRIPTOR.full_name)
-    if projection is None:
+    fact = FACTS.get(message.DESCRIPTOR.full_name)
+    if fact is None:
         return None
-    row = projection.row(fact)
-    return projection.one(tenant_id, *(row[name] for name in projection.columns))
+    return fact.one(tenant_id, *(write(message) for write in fact.writes.values()))
 
 
-def apply_fact(connection: Connection, tenant_id: str, fact: Message) -> None:
+def apply_fact(connection: Connection, tenant_id: str, message: Message) -> None:
     """Writes a fact into its projection now (see `step_of`)."""
-    step = step_of(tenant_id, fact)
+    step = step_of(tenant_id, message)
     if step is not None:
         run(connection, step)
 
 
-def apply_facts(connection: Connection, tenant_id: str, facts: Iterable[Message]) -> None:
+def apply_facts(connection: Connection, tenant_id: str, messages: Iterable[Message]) -> None:
     """What `apply_fact` does to one after another, in one statement for each kind: a tenth of the cost."""
     kinds: dict[str, dict[tuple[object, ...], dict[str, Any]]] = {}
-    for fact in facts:
-        name = fact.DESCRIPTOR.full_name
-        projection = _PROJECTIONS.get(name)
-        if projection is None:
+    for message in messages:
+        name = message.DESCRIPTOR.full_name
+        fact = FACTS.get(name)
+        if fact is None:
             continue
-        row = {"tenant_id": tenant_id, **projection.row(fact)}
+        row = {"tenant_id": tenant_id} | {column: write(message) for column, write in fact.writes.items()}
         # One statement cannot write one row twice: only the newest of each goes in.
         rows = kinds.setdefault(name, {})
-        key = tuple(row[each] for each in projection.keys)
+        key = tuple(row[column.name] for column in fact.table.primary_key)
         known = rows.get(key)
-        if known is None or known[projection.newer] < row[projection.newer]:
+        if known is None or known[fact.newer] < row[fact.newer]:
             rows[key] = row
-    steps = [_PROJECTIONS[name].many(json.dumps(list(rows.values()), default=_json)) for name, rows in kinds.items()]
+    steps = [FACTS[name].many(json.dumps(list(rows.values()), default=_json)) for name, rows in kinds.items()]
     if steps:
         run(connection, *steps)
 
@@ -230,10 +217,20 @@ def _json(value: object) -> str:
     raise TypeError(type(value).__name__)
 
 
-def unwrap(fact: facts_pb2.AccessFact) -> Message:
-    """The fact inside a snapshot item."""
-    kind = fact.WhichOneof("fact")
+def wrap(message: Message) -> facts_pb2.AccessFact:
+    """A fact as an item of a snapshot."""
+    for field in facts_pb2.AccessFact.DESCRIPTOR.fields:
+        if field.message_type is not None and field.message_type.full_name == message.DESCRIPTOR.full_name:
+            item = facts_pb2.AccessFact()
+            getattr(item, field.name).CopyFrom(message)
+            return item
+    raise TypeError(message.DESCRIPTOR.full_name)
+
+
+def unwrap(item: facts_pb2.AccessFact) -> Message:
+    """The fact inside an item of a snapshot."""
+    kind = item.WhichOneof("fact")
     if kind is None:
         message = "an access fact of an unknown kind"
         raise ValueError(message)
-    return getattr(fact, kind)  # type: ignore[no-any-return]
+    return getattr(item, kind)  # type: ignore[no-any-return]

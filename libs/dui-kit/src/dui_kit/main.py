@@ -1,4 +1,4 @@
-"""The command of every service: `python -m dui_<name> serve | worker | migrate | check`."""
+"""The command of every service: `python -m dui_<name> serve | worker | migrate | streams | check`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from collections.abc import Callable
 from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
-from dui_kit import migrate, telemetry
-from dui_kit.facts import FACTS_OF
-from dui_kit.server import serve
+from dui_kit.calls.server import serve
+from dui_kit.db import migrate
+from dui_kit.facts import OWNERS
 from dui_kit.service import Service
+from dui_kit.wire import telemetry
 
 #: What each command cannot do without: fields of ServiceSettings.
-_SERVING = ("database_url", "oidc_issuer", "oidc_client_id", "oidc_client_secret", "cursor_key")
+_SERVING = ("database_url", "oidc_issuer", "oidc_client_id", "oidc_client_secret", "sealing_key")
 _NEEDED = {
     "serve": _SERVING,
     "worker": ("database_url", "database_relay_url"),
     "migrate": ("database_owner_url",),
+    "streams": ("nats_owner_url",),
     "check": (*_SERVING, "database_relay_url"),
 }
 
@@ -29,7 +31,7 @@ def missing_settings(service: Service, command: str) -> list[str]:
     needed = list(_NEEDED[command])
     if command in {"serve", "check"}:
         # Owners of facts are asked before a refusal: without their address, a new admission would be refused for a moment.
-        needed += [f"{owner}_target" for owner in FACTS_OF if owner != service.name]
+        needed += [f"{owner}_target" for owner in OWNERS if owner != service.name]
     settings = service.settings
     values = {name: getattr(settings, name) for name in needed}
     return [
@@ -57,7 +59,7 @@ def check(service: Service) -> int:
 def main(name: str, build: Callable[[], Service]) -> None:
     """Runs one command of a service."""
     parser = argparse.ArgumentParser(prog=f"dui_{name}")
-    parser.add_argument("command", choices=("serve", "worker", "migrate", "check"))
+    parser.add_argument("command", choices=("serve", "worker", "migrate", "streams", "check"))
     chosen = parser.parse_args().command
     service = build()
     if missing := missing_settings(service, chosen):
@@ -75,6 +77,11 @@ def main(name: str, build: Callable[[], Service]) -> None:
             telemetry.setup(name, service.settings.log_level)
             migrate.upgrade(service.migrations, service.settings.database_owner_url.get_secret_value())
             telemetry.log.info("the schema is the one of this code")
+        case "streams":
+            from dui_kit.worker.establish import establish
+
+            telemetry.setup(name, service.settings.log_level)
+            sys.exit(establish(service))
         case _:
             telemetry.setup(name, service.settings.log_level)
             sys.exit(check(service))

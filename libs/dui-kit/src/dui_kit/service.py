@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from dui_kit.contract import rule_of
+from dui_kit.calls.guard import Method
 from dui_kit.errors import Refusal
-from dui_kit.guard import Method
 from dui_kit.settings import ServiceSettings
+from dui_kit.wire.contract import rule_of
 
 if TYPE_CHECKING:
-    from dui_kit.worker import Consumer, Job
+    from dui_kit.worker import Consumer, Job, JournalKeeper
+
+
+class Servicer(Protocol):
+    """What answers a gRPC service of the contract: one method for each of its RPCs, `Method(request, call) -> reply`."""
+
+    CONTRACT: ServiceDescriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +30,7 @@ class Service:
 
     name: str
     settings: ServiceSettings
-    #: gRPC services and what answers them: an object with one method for each RPC, `Method(request, call) -> reply`.
-    servicers: Sequence[tuple[ServiceDescriptor, object]]
+    servicers: Sequence[Servicer]
     #: Package of the Alembic migrations.
     migrations: str
     #: Constraint of the database → the refusal that its violation means.
@@ -34,14 +39,16 @@ class Service:
     jobs: Sequence[Job] = ()
     #: The service owns access facts: it sends heartbeats.
     heartbeat: bool = False
+    #: The service keeps the chains of the journal.
+    journal_keeper: JournalKeeper | None = None
     #: The rights are its own: its projections of them are never old.
     owns_rights: bool = False
 
     def methods(self) -> dict[str, Method]:
         """Every RPC by its full name, `package.Service/Method`; ValueError for one without a rule or without an answer."""
         found: dict[str, Method] = {}
-        for descriptor, servicer in self.servicers:
-            for method in descriptor.methods:
+        for servicer in self.servicers:
+            for method in servicer.CONTRACT.methods:
                 rule = rule_of(method)
                 answer: Any = getattr(servicer, method.name, None)
                 if answer is None:
@@ -53,7 +60,7 @@ class Service:
     def requests(self) -> dict[str, type[Any]]:
         """The request type of every RPC by its full name."""
         return {
-            f"{descriptor.full_name}/{method.name}": GetMessageClass(method.input_type)
-            for descriptor, _ in self.servicers
-            for method in descriptor.methods
+            f"{servicer.CONTRACT.full_name}/{method.name}": GetMessageClass(method.input_type)
+            for servicer in self.servicers
+            for method in servicer.CONTRACT.methods
         }

@@ -21,8 +21,14 @@ class ServiceSettings(BaseSettings):
     database_relay_url: SecretStr = SecretStr("")
 
     nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
-    #: Replicas of each stream: 3 in production.
+    #: NATS, as an account that may make streams and consumers; `streams` only.
+    nats_owner_url: SecretStr = SecretStr("")
+    #: Replicas of each stream: 3 in production. This and the sizes: `streams` only, the same for all services.
     nats_replicas: int = Field(default=1, ge=1, le=5)
+    #: Sizes in MiB: of each service's stream of events, of the stream of the journal, of that of the dead letters.
+    nats_events_mib: int = Field(default=1024, ge=1)
+    nats_journal_mib: int = Field(default=1024, ge=1)
+    nats_dead_letters_mib: int = Field(default=256, ge=1)
 
     grpc_listen: str = "127.0.0.1:50051"
     #: Threads of a process: more of them fight for the interpreter lock; scale by processes.
@@ -47,14 +53,17 @@ class ServiceSettings(BaseSettings):
     oidc_audience: str = "dui-api"
     #: Clients whose tokens are accepted (`azp`), comma separated.
     oidc_clients: str = "dui-web,dui-cli"
+    #: Seconds for which a second factor opens what asks for one. The realm gives a token of an old code for 25 minutes, and a
+    #: token lives for 5: with less than both together, somebody would be asked for a code that the realm does not ask for.
+    step_up_seconds: float = Field(default=1800, gt=0)
     #: The service's own account.
     oidc_client_id: str = ""
     oidc_client_secret: SecretStr = SecretStr("")
     #: Where signing keys survive a restart while the identity provider is down.
     cache_dir: Path = Path(".dui/cache")
 
-    #: 32 bytes in hexadecimal: encrypts page tokens, the same for all replicas of the platform.
-    cursor_key: SecretStr = SecretStr("")
+    #: 32 bytes in hexadecimal, the same for all replicas of the platform: seals page tokens and kept outcomes.
+    sealing_key: SecretStr = SecretStr("")
 
     log_level: str = "INFO"
 

@@ -22,16 +22,17 @@ from google.protobuf.message import Message
 from psycopg import sql
 from sqlalchemy import Engine
 
-from dui_kit import migrate
-from dui_kit.database import make_engine, raw, tenant_session
+from dui_kit.calls.guard import Guard, Meta
+from dui_kit.calls.seals import Seals
+from dui_kit.calls.toolbox import Refreshes, Toolbox
+from dui_kit.calls.validate import Validator
+from dui_kit.db import migrate
+from dui_kit.db.database import make_engine, raw, tenant_session
 from dui_kit.errors import Refusal
 from dui_kit.facts import apply_fact
-from dui_kit.guard import Guard, Meta
-from dui_kit.pages import PageTokens
 from dui_kit.service import Service
-from dui_kit.tokens import Claims, TokenRefused
-from dui_kit.toolbox import Refreshes, Toolbox
-from dui_kit.validate import Validator
+from dui_kit.wire.texts import TOKEN_REFUSED
+from dui_kit.wire.tokens import Claims, TokenRefused
 
 EXTENSIONS = ("btree_gist",)
 
@@ -128,7 +129,7 @@ class _SaysWho:
     def verify(self, raw: str) -> Claims:
         """The claims prepared for this call."""
         if raw not in self.known:
-            raise TokenRefused("TOKEN_INVALID")
+            raise TokenRefused(TOKEN_REFUSED)
         return self.known[raw]
 
 
@@ -147,7 +148,7 @@ class Harness:
             engine=self.engine,
             verifier=self._verifier,
             validator=Validator(),
-            page_tokens=PageTokens("11" * 32),
+            seals=Seals("11" * 32),
             refresher=refresher,
             owns_rights=service.owns_rights,
             constraints=service.constraints,
@@ -168,19 +169,22 @@ class Harness:
         idempotency_key: str = "",
         language: str = "fr",
         issued_at: float | None = None,
+        proved_at: float | None = None,
         seconds: float = 30.0,
+        service: str = "identity",
     ) -> Any:
-        """The reply; CallFailed when refused. `as_` is the token's subject; no `tenant`: a service of the platform."""
+        """The reply; CallFailed when refused. `as_` is the token's subject; without `tenant` the `service` calls."""
         ticket = secrets.token_hex(8)
         self._verifier.known[ticket] = Claims(
             subject=as_ or "service",
             tenant_id=tenant,
-            client="dui-web" if tenant else "dui-test",
+            client="dui-web" if tenant else f"dui-{service}",
             acr=acr,
             expires_at=time.time() + 60,
             issued_at=time.time() if issued_at is None else issued_at,
             session_id=None,
-            service=tenant is None,
+            service="" if tenant else service,
+            proved_at=time.time() if proved_at is None else proved_at,
         )
         method = self._methods[operation]
         wire = self._requests[operation].FromString(request.SerializeToString())

@@ -11,11 +11,11 @@ from unittest.mock import patch
 from psycopg import pq
 from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
-from sqlalchemy import event, text
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from dui_kit import statements
-from dui_kit.database import begin, raw
+from dui_kit.db import statements
+from dui_kit.db.database import begin, raw
 from dui_kit.testing import Harness
 
 _PLANNED = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)")
@@ -75,8 +75,6 @@ def plan_of(harness: Harness, tenant_id: str, statement: str) -> str:
     """The plan of a statement, as the app role in the association: the generic one, which serves every value."""
     with Session(harness.engine) as session:
         begin(session, tenant_id, durable=False, statement_ms=5000)
-        # Small tables of a test are cheaper to scan than to look up: the question is whether an index can serve.
-        session.execute(text("SET LOCAL enable_seqscan = off"))
         result = raw(session).pgconn.exec_(b"EXPLAIN (GENERIC_PLAN, COSTS OFF) " + statement.encode())
         _require(result.status == pq.ExecStatus.TUPLES_OK, str(result.error_message))
         rows = [result.get_value(number, 0) or b"" for number in range(result.ntuples)]

@@ -1,3 +1,3 @@
-from dui_kit.migrate import run
+from dui_kit.db.migrate import run
 
 run()

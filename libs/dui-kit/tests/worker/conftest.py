@@ -12,12 +12,13 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from dui.journal.v1 import journal_pb2
-from dui_kit import schema, testing
+from dui_kit import testing
+from dui_kit.calls.outbox import Outbox, journal_step
+from dui_kit.db import schema
+from dui_kit.db.statements import run
 from dui_kit.ids import new_id
-from dui_kit.outbox import Outbox, journal_step
 from dui_kit.settings import ServiceSettings
-from dui_kit.statements import run
-from dui_kit.worker.testing import Nats, free_port
+from dui_kit.worker.testing import Nats, nats_running
 from google.protobuf.message import Message
 from pydantic import SecretStr
 from sqlalchemy import create_engine
@@ -26,12 +27,8 @@ from sqlalchemy.engine import make_url
 
 @pytest.fixture
 def nats_server(tmp_path: Path) -> Iterator[Nats]:
-    folder = tmp_path / "nats"
-    folder.mkdir()
-    server = Nats(folder, free_port())
-    server.start()
-    yield server
-    server.kill()
+    with nats_running(tmp_path / "nats") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +44,7 @@ class Store:
     service: str
     urls: testing.Database
     nats_url: str = ""
+    nats_owner_url: str = ""
 
     def admin(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.urls.admin_url, autocommit=True) as connection:
@@ -92,6 +90,7 @@ class Store:
             database_url=SecretStr(self.urls.app_url),
             database_relay_url=SecretStr(self.urls.relay_url),
             nats_url=SecretStr(self.nats_url),
+            nats_owner_url=SecretStr(self.nats_owner_url),
             **more,
         )
 
@@ -111,7 +110,7 @@ def make_store(postgres_url: str, nats_server: Nats) -> Callable[[str], Store]:
             )
             schema.protect(op, "effect", app="SELECT, INSERT")
         engine.dispose()
-        return Store(service, urls, nats_server.url)
+        return Store(service, urls, nats_server.url, nats_server.url)
 
     return make
 

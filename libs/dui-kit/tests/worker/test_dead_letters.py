@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from dui.access.v1 import facts_pb2
 from dui_kit.ids import new_id
-from dui_kit.worker import Consumer, ConsumerCall, Event, Hold, Reject, consuming
-from dui_kit.worker.dead_letters import DeadLetter, letters, replay
+from dui_kit.worker import Consumer, Event, Reject, WorkerCall, consuming
+from dui_kit.worker.dead_letters import DeadLetter, NotAnEventError, letters, replay
+from dui_kit.worker.delivery import REPLAY_FOR, read
+from dui_kit.worker.streams import Backlog
 from dui_kit.worker.testing import FakeService, Nats, running, soon
+from nats.js import JetStreamContext
+from nats.js.errors import NoStreamResponseError
 from sqlalchemy import text
 
 
@@ -21,7 +27,6 @@ def perimeter(fact_id: str, version: int) -> facts_pb2.PerimeterChanged:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consuming, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(consuming, "HOLD_PAUSE", 0.05)
     monkeypatch.setattr(consuming, "AWAY_PAUSE", 0.02)
     monkeypatch.setattr(consuming, "MAX_AWAY_PAUSE", 0.05)
 
@@ -33,7 +38,7 @@ class Handler:
         self.poison: dict[str, Exception] = {}
         self.tries: list[tuple[str, int]] = []
 
-    def __call__(self, call: ConsumerCall, event: Event) -> None:
+    def __call__(self, call: WorkerCall, event: Event) -> None:
         message: Any = event.message
         self.tries.append((message.fact_id, message.version))
         call.session.execute(
@@ -46,6 +51,12 @@ class Handler:
 
 def consumer(handler: Any, purpose: str = "notes") -> Consumer:
     return Consumer("records", purpose, "DUI_RECORDS", ("dui.records.*.perimeter.v1.*",), handler)
+
+
+async def settled(js: JetStreamContext, each: Consumer) -> bool:
+    """Nothing waits for a consumer, and nothing is delivered and not settled."""
+    backlog = Backlog.of(await js.consumer_info(each.stream, each.durable))
+    return (backlog.pending, backlog.unsettled) == (0, 0)
 
 
 async def dead(nats_server: Nats) -> list[DeadLetter]:
@@ -86,6 +97,30 @@ def test_a_poison_event_becomes_a_dead_letter_and_is_replayed_to_its_consumer_on
     asyncio.run(scenario())
     effects = store.effects(tenant)
     assert sorted(effects) == sorted([(bad, 1), (bad, 2), (good, 1), (good, 2), (good, 3)] * 2)
+
+
+def test_a_letter_is_its_services_own_and_leads_nowhere_but_to_events(store: Any, nats_server: Nats) -> None:
+    """Who has the password of a service can lay down any letter. An operator, who may do everything, sends it again."""
+    tenant = store.tenant()
+
+    async def scenario() -> list[DeadLetter]:
+        await nats_server.make_streams(FakeService("records", store.settings()))
+        async with nats_server.client() as client:
+            js = client.jetstream()
+            for subject in (f"dui.identity.{tenant}.assignment.v1.changed", "$JS.API.STREAM.DELETE.DUI_JOURNAL"):
+                headers = {"dui-dead-consumer": "planning__access_identity", "dui-dead-subject": subject}
+                await js.publish(f"dui.dead.records.notes.{tenant}", b"", headers=headers)
+            sent = await client.subscribe(f"dui.identity.{tenant}.>")
+            found = [each async for each in letters(js)]
+            await replay(js, found[0])
+            # The others let it pass: it is for the consumers of the service that laid it down.
+            assert (await sent.next_msg(timeout=20)).headers[REPLAY_FOR] == "records__notes"
+            with pytest.raises(NotAnEventError):
+                await replay(js, found[1])
+            assert (await js.stream_info("DUI_JOURNAL")).state.messages == 0
+            return [each async for each in letters(js)]
+
+    assert [letter.subject for letter in asyncio.run(scenario())] == ["$JS.API.STREAM.DELETE.DUI_JOURNAL"]
 
 
 def test_later_events_of_an_aggregate_wait_behind_one_that_fails_for_a_time(
@@ -159,31 +194,29 @@ def test_nothing_waits_for_an_event_that_is_gone_from_the_stream(
     assert store.effects(tenant) == [(shaky, 2), (shaky, 3)]
 
 
-def test_an_event_that_waits_for_another_is_never_given_up(store: Any, nats_server: Nats) -> None:
-    tenant, fact_id = store.tenant(), new_id()
-    tries: list[int] = []
-    open_gate: list[bool] = []
-
-    def handler(call: ConsumerCall, event: Event) -> None:
-        tries.append(event.version)
-        if not open_gate:
-            raise Hold
+def test_what_its_sender_sends_again_is_passed_over_and_leaves_no_letter(store: Any, nats_server: Nats) -> None:
+    tenant, poisoned = store.tenant(), new_id()
+    handler = Handler()
+    handler.poison[poisoned] = RuntimeError()
+    sent_again = replace(consumer(handler), sent_again=True)
 
     async def scenario() -> None:
-        async with running(FakeService("records", store.settings(), consumers=[consumer(handler)])):
-            store.write(tenant, perimeter(fact_id, 1))
-            await soon(lambda: len(tries) > consuming.MAX_FAILURES)
-            open_gate.append(True)
-            await soon(lambda: store.admin("SELECT 1 FROM inbox"))
+        async with running(FakeService("records", store.settings(), consumers=[sent_again])):
+            store.write(tenant, perimeter(poisoned, 1), perimeter(poisoned, 2))
+            await soon(lambda: store.effects(tenant))
             assert await dead(nats_server) == []
+            async with nats_server.client() as client:
+                assert await soon(lambda: settled(client.jetstream(), sent_again))
 
     asyncio.run(scenario())
+    assert handler.tries.count((poisoned, 1)) == consuming.MAX_FAILURES
+    assert store.effects(tenant) == [(poisoned, 2)]
 
 
 def test_what_can_never_be_applied_is_given_up_at_once_with_its_reason(store: Any, nats_server: Nats) -> None:
     tenant = store.tenant()
 
-    def rejects(call: ConsumerCall, event: Event) -> None:
+    def rejects(call: WorkerCall, event: Event) -> None:
         raise Reject("NOT_FOR_US")
 
     async def scenario() -> dict[str, int]:
@@ -197,7 +230,7 @@ def test_what_can_never_be_applied_is_given_up_at_once_with_its_reason(store: An
             subject = f"dui.records.{tenant}.perimeter.v1.changed"
             envelope = {"ce-id": new_id(), "ce-type": "dui.access.v1.PerimeterChanged", "dui-tenant": tenant}
             await js.publish(subject, b"no envelope")
-            await js.publish(subject, b"", headers={**envelope, "ce-type": "dui.from.the.Future"})
+            await js.publish(subject, b"", headers={**envelope, "ce-type": "dui.records.v1.OfTheFuture"})
             await js.publish(subject, b"\xff\xff", headers=envelope)
             await js.publish(subject, b"", headers={**envelope, "dui-tenant": new_id()})
 
@@ -217,11 +250,86 @@ def test_what_can_never_be_applied_is_given_up_at_once_with_its_reason(store: An
     }
 
 
+@dataclass
+class Message:
+    """What is read of a message of a stream."""
+
+    subject: str
+    headers: dict[str, str]
+    data: bytes = b""
+    metadata: Any = field(default_factory=lambda: SimpleNamespace(sequence=SimpleNamespace(stream=1)))
+
+
+TENANT, OTHER = "01a00000-0000-7000-8000-000000000001", "01a00000-0000-7000-8000-000000000002"
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind", "says"),
+    [
+        (f"dui.records.{TENANT}.perimeter.v1.changed", "dui.access.v1.PerimeterChanged", "records"),
+        (f"dui.records.{TENANT}.stay.v1.changed", "dui.records.v1.StayChanged", "records"),
+        (f"dui.identity.{TENANT}.heartbeat.v1.sent", "dui.access.v1.Heartbeat", "identity"),
+        (f"dui.journal.planning.{TENANT}", "dui.journal.v1.JournalBatch", "planning"),
+        # The rights of an account are identity's to tell, the stay of a person is records'.
+        (f"dui.records.{TENANT}.account.v1.changed", "dui.access.v1.AccountChanged", Reject),
+        (f"dui.planning.{TENANT}.perimeter.v1.changed", "dui.access.v1.PerimeterChanged", Reject),
+        (f"dui.identity.{TENANT}.stay.v1.changed", "dui.records.v1.StayChanged", Reject),
+        (f"dui.records.{TENANT}.perimeter.v1.changed", "dui.access.v1.AssignmentChanged", Reject),
+        (f"dui.records.{TENANT}.perimeter.v1.ended", "dui.access.v1.PerimeterChanged", Reject),
+        (f"dui.records.{TENANT}.perimeter.v2.changed", "dui.access.v1.PerimeterChanged", Reject),
+        (f"dui.records.{TENANT}.right.v1.changed", "dui.access.v1.Right", Reject),
+        (f"dui.journal.records.{TENANT}", "dui.access.v1.AccountChanged", Reject),
+        (f"dui.records.{TENANT}.journal.v1.reached", "dui.journal.v1.JournalBatch", Reject),
+        (f"dui.records.{TENANT}", "dui.access.v1.PerimeterChanged", Reject),
+        (f"dui.records.{OTHER}.perimeter.v1.changed", "dui.access.v1.PerimeterChanged", Reject),
+    ],
+)
+def test_a_type_comes_from_its_owner_and_under_its_own_subject(subject: str, kind: str, says: Any) -> None:
+    message: Any = Message(subject, {"ce-id": new_id(), "ce-type": kind, "dui-tenant": TENANT})
+    if says is Reject:
+        with pytest.raises(Reject, match=r"WRONG_SUBJECT|TENANT_MISMATCH"):
+            read(message)
+    else:
+        assert read(message).source == says
+
+
+def test_no_service_speaks_for_another(store: Any, nats_server: Nats, make_store: Any) -> None:
+    """A heartbeat of identity that records sends would keep old rights looking new."""
+    reader, tenant = make_store("planning"), store.tenant()
+    reader.admin("INSERT INTO access_tenant (tenant_id, active, version) VALUES (%s, true, 1)", (tenant,))
+
+    async def scenario() -> list[DeadLetter]:
+        async with (
+            running(FakeService("records", store.settings())),
+            running(FakeService("planning", reader.settings())),
+            nats_server.client() as client,
+        ):
+            beat = facts_pb2.Heartbeat(source="identity")
+            beat.sent_at.GetCurrentTime()
+            headers = {"ce-id": new_id(), "ce-type": "dui.access.v1.Heartbeat", "dui-tenant": tenant}
+
+            async def sent() -> bool:
+                try:
+                    await client.jetstream().publish(
+                        f"dui.records.{tenant}.heartbeat.v1.sent", beat.SerializeToString(), headers=headers
+                    )
+                except NoStreamResponseError:
+                    return False
+                return True
+
+            await soon(sent)
+            found: list[DeadLetter] = await soon(lambda: dead(nats_server))
+            return found
+
+    assert [letter.reason for letter in asyncio.run(scenario())] == ["WRONG_SOURCE"]
+    assert reader.admin("SELECT count(*) FROM access_heartbeat") == [(0,)]
+
+
 def test_a_database_that_is_away_fails_no_event(store: Any, nats_server: Nats) -> None:
     tenant, fact_id = store.tenant(), new_id()
     tries: list[int] = []
 
-    def handler(call: ConsumerCall, event: Event) -> None:
+    def handler(call: WorkerCall, event: Event) -> None:
         tries.append(event.version)
         if len(tries) <= 2 * consuming.MAX_FAILURES:
             # As when PostgreSQL ends the session under the handler.

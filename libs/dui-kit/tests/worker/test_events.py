@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from dui.access.v1 import facts_pb2
 from dui_kit.ids import new_id
-from dui_kit.worker import Consumer, ConsumerCall, Event
+from dui_kit.settings import ServiceSettings
+from dui_kit.worker import Consumer, Event, WorkerCall
 from dui_kit.worker.events import EventRelay
 from dui_kit.worker.leadership import leadership
 from dui_kit.worker.metrics import RelayState
 from dui_kit.worker.publishing import Outcome, Outgoing, Publisher
-from dui_kit.worker.streams import ensure_streams
 from dui_kit.worker.testing import FakeService, Nats, running, soon
 from sqlalchemy import text
 
@@ -26,7 +26,7 @@ def perimeter(fact_id: str, version: int) -> facts_pb2.PerimeterChanged:
     return fact
 
 
-def note(call: ConsumerCall, event: Event) -> None:
+def note(call: WorkerCall, event: Event) -> None:
     """An effect that shows each time that it happens."""
     message: Any = event.message
     call.session.execute(
@@ -78,8 +78,8 @@ def test_a_relay_that_dies_between_publishing_and_marking_doubles_nothing(store:
     async def publish_without_marking() -> None:
         async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
             js = client.jetstream()
-            await ensure_streams(js, "records", 1)
-            relay = EventRelay("records", connection, DiesAfterPublishing(client, js), RelayState())
+            await nats_server.make_streams(FakeService("records", store.settings(), consumers=[noting()]))
+            relay = EventRelay("records", connection, DiesAfterPublishing(client), RelayState())
             with pytest.raises(ConnectionResetError):
                 await relay.relay_once()
             # Long after the window in which JetStream itself knows duplicates, it stores the same event again.
@@ -106,17 +106,17 @@ def test_an_event_delivered_again_under_the_same_id_is_a_no_op(store: Any, nats_
             running(FakeService("records", store.settings(), consumers=[noting()])),
             nats_server.client() as client,
         ):
+            published = await client.subscribe("dui.records.>")
             store.write(tenant, perimeter(fact_id, 1))
             await soon(lambda: store.effects(tenant))
             js = client.jetstream()
-            first = await js.get_msg("DUI_RECORDS", 1)
+            first = await published.next_msg(timeout=20)
             headers = {key: value for key, value in (first.headers or {}).items() if key != "Nats-Msg-Id"}
-            assert first.subject
             for _ in range(3):
-                await js.publish(first.subject, first.data or b"", headers=headers)
+                await js.publish(first.subject, first.data, headers=headers)
             store.write(tenant, perimeter(fact_id, 2))
             await soon(lambda: (fact_id, 2) in store.effects(tenant))
-            assert (await js.stream_info("DUI_RECORDS")).state.messages == 5
+            assert (await js.stream_info("DUI_RECORDS")).state.last_seq == 5
 
     asyncio.run(scenario())
     assert store.effects(tenant) == [(fact_id, 1), (fact_id, 2)]
@@ -223,9 +223,10 @@ def test_headers_are_cloudevents_and_carry_the_trace(store: Any, nats_server: Na
     [(event_id,)] = store.admin("SELECT event_id::text FROM outbox")
 
     async def scenario() -> dict[str, str]:
-        async with running(FakeService("records", store.settings())), nats_server.client() as client:
-            await soon(lambda: store.unpublished() == 0)
-            message = await client.jetstream().get_msg("DUI_RECORDS", 1)
+        async with nats_server.client() as client:
+            published = await client.subscribe("dui.records.>")
+            async with running(FakeService("records", store.settings())):
+                message = await published.next_msg(timeout=20)
             assert message.subject == f"dui.records.{tenant}.perimeter.v1.changed"
             return message.headers or {}
 
@@ -246,9 +247,8 @@ def test_headers_are_cloudevents_and_carry_the_trace(store: Any, nats_server: Na
 def test_an_outgoing_message_that_is_too_large_is_refused_before_it_leaves(nats_server: Nats) -> None:
     async def scenario() -> list[Outcome]:
         async with nats_server.client() as client:
-            js = client.jetstream()
-            await ensure_streams(js, "records", 1)
-            publisher = Publisher(client, js)
+            await nats_server.make_streams(FakeService("records", ServiceSettings()))
+            publisher = Publisher(client)
             return await publisher.publish(
                 [
                     Outgoing("dui.records.t.a.v1.b", b"x" * 2_000_000, {}),

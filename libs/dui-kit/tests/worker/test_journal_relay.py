@@ -14,7 +14,6 @@ from dui_kit.worker.journal import JournalRelay
 from dui_kit.worker.leadership import leadership
 from dui_kit.worker.metrics import RelayState
 from dui_kit.worker.publishing import Outcome, Publisher
-from dui_kit.worker.streams import ensure_streams
 from dui_kit.worker.testing import FakeService, Nats, running, soon
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -89,9 +88,9 @@ def test_numbering_has_no_gap_and_no_number_is_given_twice(
     async def scenario() -> None:
         async with nats_server.client() as client:
             js = client.jetstream()
-            await ensure_streams(js, "records", 1)
+            await nats_server.make_streams(FakeService("records", shared.settings()))
             await js.purge_stream("DUI_JOURNAL")
-            flaky = Flaky(client, js)
+            flaky = Flaky(client)
             flaky.script = list(faults)
             pending = list(steps)
             while True:
@@ -178,9 +177,9 @@ def test_an_entry_that_cannot_be_read_holds_up_its_association_only(store: Any, 
     async def scenario() -> tuple[int, int]:
         async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
             js = client.jetstream()
-            await ensure_streams(js, "records", 1)
+            await nats_server.make_streams(FakeService("records", store.settings()))
             await js.purge_stream("DUI_JOURNAL")
-            relay = JournalRelay("records", connection, Publisher(client, js), RelayState())
+            relay = JournalRelay("records", connection, Publisher(client), RelayState())
             await relay.number()
             store.admin(
                 "UPDATE journal_outbox SET payload = '\\xabab' WHERE tenant_id = %s AND sequence = 2", (damaged,)

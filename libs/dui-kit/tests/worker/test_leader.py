@@ -13,16 +13,17 @@ import grpc
 import psycopg
 import pytest
 from dui.access.v1 import facts_pb2
-from dui_kit.database import make_engine
-from dui_kit.ids import new_id
+from dui_kit.db.database import make_engine
+from dui_kit.ids import new_id, smallest_id
 from dui_kit.times import to_timestamp
-from dui_kit.worker import Consumer, ConsumerCall, Event, Job, WorkerContext, jobs, maintenance, process
+from dui_kit.worker import Consumer, Event, Job, WorkerCall, WorkerContext, jobs, maintenance, process
 from dui_kit.worker.maintenance import purge_idempotency, purge_inbox, purge_published
 from dui_kit.worker.rebuild import rebuild
-from dui_kit.worker.streams import ensure_streams
-from dui_kit.worker.testing import FakeService, Nats, free_port, running, soon
+from dui_kit.worker.streams import backlogs
+from dui_kit.worker.testing import FakeService, Nats, eventually, free_port, running, soon
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from nats.js import JetStreamContext
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -39,11 +40,14 @@ def identity(make_store: Callable[[str], Any]) -> Any:
     return make_store("identity")
 
 
-def test_facts_reach_the_projections_of_another_service_and_heartbeats_follow(store: Any, identity: Any) -> None:
+def test_facts_reach_the_projections_of_another_service_and_heartbeats_follow(
+    store: Any, identity: Any, nats_server: Nats
+) -> None:
     tenant = store.tenant()
     merged, kept = new_id(), new_id()
 
     async def scenario() -> None:
+        await nats_server.make_streams(FakeService("identity", identity.settings()))
         async with (
             running(FakeService("records", store.settings(), heartbeat=True)),
             running(FakeService("identity", identity.settings())),
@@ -71,13 +75,16 @@ def test_facts_reach_the_projections_of_another_service_and_heartbeats_follow(st
     assert identity.admin("SELECT count(*) FROM inbox") == [(0,)]
 
 
-def test_no_heartbeat_vouches_for_an_association_of_which_an_event_is_refused(store: Any, identity: Any) -> None:
+def test_no_heartbeat_vouches_for_an_association_of_which_an_event_is_refused(
+    store: Any, identity: Any, nats_server: Nats
+) -> None:
     """Its readers must learn that their facts may be old."""
     healthy, sick = store.tenant(), store.tenant()
     store.write(sick, person(new_id()))
     store.admin("UPDATE outbox SET payload = decode(repeat('00', 2000000), 'hex')")
 
     async def scenario() -> None:
+        await nats_server.make_streams(FakeService("identity", identity.settings()))
         async with (
             running(FakeService("records", store.settings(), heartbeat=True)),
             running(FakeService("identity", identity.settings())),
@@ -94,15 +101,18 @@ def test_one_trace_runs_from_the_outbox_through_the_relay_to_the_consumer(
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    from dui_kit import telemetry
+    from dui_kit.wire import telemetry
 
     monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
     tenant = store.tenant()
     request = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-    def announces(call: ConsumerCall, event: Event) -> None:
+    def announces(call: WorkerCall, event: Event) -> None:
         if isinstance(event.message, facts_pb2.PersonChanged):
-            call.publish(facts_pb2.TenantChanged(tenant_id=call.tenant_id, version=2, active=True))
+            stay, facility = new_id(), new_id()
+            fact = facts_pb2.PerimeterChanged(fact_id=stay, version=1, beneficiary_id=new_id(), facility_id=facility)
+            fact.valid_from.GetCurrentTime()
+            call.publish(fact)
 
     consumer = Consumer("records", "chain", "DUI_RECORDS", ("dui.records.*.*.v1.changed",), announces)
 
@@ -120,8 +130,8 @@ def test_one_trace_runs_from_the_outbox_through_the_relay_to_the_consumer(
     chain = [
         "publish dui.records.{tenant}.person.v1.changed",
         "process dui.records.{tenant}.person.v1.changed",
-        "publish dui.records.{tenant}.tenant.v1.changed",
-        "process dui.records.{tenant}.tenant.v1.changed",
+        "publish dui.records.{tenant}.perimeter.v1.changed",
+        "process dui.records.{tenant}.perimeter.v1.changed",
     ]
     assert {span.name for span in exporter.get_finished_spans() if span.kind is not trace.SpanKind.CLIENT} == set(chain)
     parent = 0xB7AD6B7169203331
@@ -149,7 +159,7 @@ def test_a_job_runs_in_one_process_at_a_time_and_a_failure_stops_no_other_run(st
         runs.append("fails")
         raise ValueError("Madame Martin")
 
-    context = WorkerContext(engine, store.settings(), list)
+    context = WorkerContext("records", engine, store.settings(), list)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(jobs.run_once, Job("slow", 60, slow), context)
         assert started.wait(20)
@@ -195,7 +205,7 @@ def test_old_rows_end_and_nothing_that_is_still_needed(store: Any, monkeypatch: 
     now = datetime.now(UTC)
     ages = [timedelta(days=6, hours=23), *(timedelta(days=7, hours=1 + each) for each in range(5))]
     for age in ages:
-        event_id = str(maintenance.smallest_id(now - age))
+        event_id = smallest_id(now - age)
         store.admin(
             "INSERT INTO outbox (event_id, tenant_id, subject, event_type, aggregate_id, aggregate_version, payload, "
             "published_at) VALUES (%s, %s, 's', 't', 'a', 1, '', %s)",
@@ -208,7 +218,7 @@ def test_old_rows_end_and_nothing_that_is_still_needed(store: Any, monkeypatch: 
             "VALUES (%s, 's', 'o', %s, '', '', %s)",
             (other, new_id(), now - age + timedelta(days=5)),
         )
-    # Old and not published, old and not numbered, old and numbered but not acknowledged: kept.
+    # Old and not published, old and not numbered, old and not in the chain: kept, and of the chained ones the last.
     store.admin(
         "UPDATE outbox SET published_at = NULL WHERE event_id = (SELECT event_id FROM outbox ORDER BY 1 LIMIT 1)"
     )
@@ -216,17 +226,28 @@ def test_old_rows_end_and_nothing_that_is_still_needed(store: Any, monkeypatch: 
         "UPDATE journal_outbox o SET sequence = n FROM (SELECT entry_id, row_number() OVER (ORDER BY entry_id) AS n "
         "FROM journal_outbox) r WHERE r.entry_id = o.entry_id AND n <= 5"
     )
-    store.admin("INSERT INTO journal_counter VALUES (%s, 5, 3)", (tenant,))
+    store.admin("INSERT INTO journal_counter VALUES (%s, 5, 5)", (tenant,))
+    [(third,)] = store.admin("SELECT entry_id::text FROM journal_outbox WHERE sequence = 3")
 
     async def purge() -> int:
         async with await psycopg.AsyncConnection.connect(store.urls.relay_url, autocommit=True) as connection:
-            return await purge_published(connection, now)
+            return await purge_published("records", connection, now)
 
-    assert asyncio.run(purge()) == 4 + 3
+    # Nobody has said yet that the journal is in the chain.
+    assert asyncio.run(purge()) == 4
     assert store.admin("SELECT count(*), count(published_at) FROM outbox") == [(2, 1)]
-    assert store.admin("SELECT array_agg(sequence ORDER BY sequence) FROM journal_outbox") == [([4, 5, None],)]
+    reached = (
+        "INSERT INTO journal_reached VALUES (%s, now(), now(), %s) ON CONFLICT (tenant_id) DO UPDATE SET services = %s"
+    )
+    for services in (f'{{"planning": [3, "{third}"]}}', f'{{"records": [3, "{new_id()}"]}}'):
+        store.admin(reached, (tenant, services, services))
+        assert asyncio.run(purge()) == 0
+    services = f'{{"records": [3, "{third}"]}}'
+    store.admin(reached, (tenant, services, services))
+    assert asyncio.run(purge()) == 2
+    assert store.admin("SELECT array_agg(sequence ORDER BY sequence) FROM journal_outbox") == [([3, 4, 5, None],)]
     engine = make_engine(store.urls.app_url, pool_size=1, name="test")
-    context = WorkerContext(engine, store.settings(), lambda: [tenant, other])
+    context = WorkerContext("records", engine, store.settings(), lambda: [tenant, other])
     purge_inbox(context)
     purge_idempotency(context)
     engine.dispose()
@@ -264,7 +285,7 @@ def test_a_worker_that_fails_again_and_again_is_not_healthy(store: Any, monkeypa
     class Part:
         broken = True
 
-        async def __call__(self, _: object) -> None:
+        async def __call__(self, *_: object) -> None:
             if self.broken:
                 message = "no outage explains this"
                 raise ValueError(message)
@@ -282,6 +303,47 @@ def test_a_worker_that_fails_again_and_again_is_not_healthy(store: Any, monkeypa
     asyncio.run(scenario())
 
 
+def test_what_changes_while_the_snapshot_is_read_is_not_lost_with_the_rows_that_it_replaces(
+    store: Any, identity: Any, nats_server: Nats
+) -> None:
+    """Its own consumer applies the change, and has it off the stream, between the reading of the snapshot and its writing."""
+    tenant = store.tenant()
+    before, meanwhile = new_id(), new_id()
+
+    def known(beneficiary_id: str) -> list[Any]:
+        return list(identity.admin("SELECT 1 FROM access_person WHERE beneficiary_id = %s", (beneficiary_id,)))
+
+    async def scenario() -> None:
+        engine = make_engine(identity.urls.app_url, pool_size=1, name="test")
+        service = FakeService("identity", identity.settings())
+        await nats_server.make_streams(service)
+        async with nats_server.client() as client, running(FakeService("records", store.settings())), running(service):
+            js = client.jetstream()
+
+            def snapshot(tenant_id: str) -> Iterator[Message]:
+                yield person(before)
+                store.write(tenant_id, person(meanwhile))
+                eventually(lambda: known(meanwhile))
+
+            [done] = await rebuild("identity", engine, js, tenant, {"records": snapshot})
+            assert (done.snapshot, done.tail) == (1, 1)
+            assert known(before)
+            assert known(meanwhile)
+            # Nothing is left of the reading that would hold what is published from now on.
+            await soon(lambda: _nothing_on(js, "DUI_RECORDS"))
+            assert {each.consumer for each in await backlogs(js)} == {
+                "identity__access_records",
+                "records__access_identity",
+            }
+        engine.dispose()
+
+    asyncio.run(scenario())
+
+
+async def _nothing_on(js: JetStreamContext, stream: str) -> bool:
+    return (await js.stream_info(stream)).state.messages == 0
+
+
 def test_a_projection_is_rebuilt_from_the_snapshot_and_the_tail(store: Any, identity: Any, nats_server: Nats) -> None:
     tenant, elsewhere = store.tenant(), store.tenant()
     stays, wrong, late = new_id(), new_id(), new_id()
@@ -294,7 +356,6 @@ def test_a_projection_is_rebuilt_from_the_snapshot_and_the_tail(store: Any, iden
         engine = make_engine(identity.urls.app_url, pool_size=1, name="test")
         async with running(FakeService("records", store.settings())), nats_server.client() as client:
             js = client.jetstream()
-            await ensure_streams(js, "records", 1)
 
             def snapshot(tenant_id: str) -> Iterator[Message]:
                 yield person(stays, 2)
@@ -315,7 +376,7 @@ def test_a_projection_is_rebuilt_from_the_snapshot_and_the_tail(store: Any, iden
 
 
 def test_the_newest_of_several_versions_in_one_batch_wins_whatever_their_order(store: Any) -> None:
-    from dui_kit.database import raw, tenant_session
+    from dui_kit.db.database import raw, tenant_session
     from dui_kit.facts import apply_facts
 
     tenant, beneficiary = store.tenant(), new_id()

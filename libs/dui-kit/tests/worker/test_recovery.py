@@ -11,13 +11,12 @@ import pytest
 from dui.access.v1 import facts_pb2
 from dui.journal.v1 import journal_pb2
 from dui_kit.ids import new_id
-from dui_kit.worker import Consumer, ConsumerCall, Event
+from dui_kit.worker import Consumer, Event, WorkerCall
 from dui_kit.worker.journal import JournalRelay
 from dui_kit.worker.leadership import leadership
 from dui_kit.worker.metrics import RelayState
 from dui_kit.worker.publishing import Outcome, Publisher
-from dui_kit.worker.recovery import Resent, WorkerLeadsError, go_on, resend
-from dui_kit.worker.streams import ensure_streams
+from dui_kit.worker.recovery import RanSinceNeededError, Reached, Resent, WorkerLeadsError, go_on, resend
 from dui_kit.worker.testing import FakeService, Nats, running, soon
 from sqlalchemy import text
 
@@ -28,7 +27,7 @@ def perimeter(version: int) -> facts_pb2.PerimeterChanged:
     return facts_pb2.PerimeterChanged(fact_id=new_id(), version=version, beneficiary_id=new_id())
 
 
-def note(call: ConsumerCall, event: Event) -> None:
+def note(call: WorkerCall, event: Event) -> None:
     message: Any = event.message
     call.session.execute(
         text("INSERT INTO effect (tenant_id, aggregate_id, version) VALUES (:t, :a, :v)"),
@@ -37,6 +36,13 @@ def note(call: ConsumerCall, event: Event) -> None:
 
 
 NOTES = Consumer("records", "notes", "DUI_RECORDS", ("dui.records.*.perimeter.v1.*",), note)
+
+
+def last_entry(store: Any, tenant: str) -> str:
+    [(entry_id,)] = store.admin(
+        "SELECT entry_id::text FROM journal_outbox WHERE tenant_id = %s ORDER BY sequence DESC LIMIT 1", (tenant,)
+    )
+    return str(entry_id)
 
 
 async def numbers(nats_server: Nats, tenant_id: str) -> list[tuple[int, str]]:
@@ -130,9 +136,8 @@ def test_a_counter_set_back_while_a_batch_is_under_way_is_not_taken_forward_over
 
     async def scenario() -> None:
         async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
-            js = client.jetstream()
-            await ensure_streams(js, "records", 1)
-            relay = JournalRelay("records", connection, Meanwhile(client, js), RelayState())
+            await nats_server.make_streams(FakeService("records", store.settings()))
+            relay = JournalRelay("records", connection, Meanwhile(client), RelayState())
             for count in (2, 3):
                 store.journal(tenant, count)
                 await relay.number()
@@ -151,17 +156,21 @@ def test_after_a_restore_numbers_go_on_after_those_that_identity_has(store: Any,
 
     async def number(tenants: list[str]) -> None:
         async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
-            js = client.jetstream()
-            await ensure_streams(js, "records", 1)
+            await nats_server.make_streams(FakeService("records", store.settings()))
             for tenant in tenants:
                 store.journal(tenant, 2)
-            relay = JournalRelay("records", connection, Publisher(client, js), RelayState())
+            relay = JournalRelay("records", connection, Publisher(client), RelayState())
             await relay.number()
             await relay.publish()
 
     asyncio.run(number([behind, level]))
+    ids = {tenant: last_entry(store, tenant) for tenant in (behind, level)}
+    chained = {behind: Reached(9, new_id()), level: Reached(2, ids[level]), new: Reached(4, new_id())}
     with psycopg.connect(store.urls.relay_url) as connection:
-        assert go_on(connection, {behind: 9, level: 2, new: 4}) == 2
+        count, kept = go_on(connection, chained)
+    assert count == 2
+    # What was written before the backup keeps its number: it has to be in the chain.
+    assert [(each.tenant_id, each.sequence, each.entry_id) for each in kept] == [(behind, 2, ids[behind])]
     asyncio.run(number([behind, level, new]))
     assert [n for n, _ in asyncio.run(numbers(nats_server, behind))] == [1, 2, 10, 11]
     assert [n for n, _ in asyncio.run(numbers(nats_server, level))] == [1, 2, 3, 4]
@@ -173,9 +182,8 @@ def test_entries_of_a_service_that_ran_before_it_was_recovered_get_new_numbers(s
 
     async def number() -> None:
         async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
-            js = client.jetstream()
-            await ensure_streams(js, "records", 1)
-            relay = JournalRelay("records", connection, Publisher(client, js), RelayState())
+            await nats_server.make_streams(FakeService("records", store.settings()))
+            relay = JournalRelay("records", connection, Publisher(client), RelayState())
             await relay.number()
             await relay.publish()
 
@@ -187,8 +195,10 @@ def test_entries_of_a_service_that_ran_before_it_was_recovered_get_new_numbers(s
     for each in (tenant, level):
         store.journal(each, 3)
     asyncio.run(number())
+    chained = {tenant: Reached(9, new_id()), level: Reached(5, last_entry(store, level))}
     with psycopg.connect(store.urls.relay_url) as connection:
-        assert go_on(connection, {tenant: 9, level: 5}, ran_since=opened) == 1
+        count, kept = go_on(connection, chained, ran_since=opened)
+    assert (count, [(each.tenant_id, each.sequence) for each in kept]) == (1, [(tenant, 2)])
     asyncio.run(number())
     assert [n for n, _ in asyncio.run(numbers(nats_server, tenant))] == [1, 2, 3, 4, 5, 10, 11, 12]
     sent = asyncio.run(numbers(nats_server, tenant))
@@ -196,10 +206,39 @@ def test_entries_of_a_service_that_ran_before_it_was_recovered_get_new_numbers(s
     assert [n for n, _ in asyncio.run(numbers(nats_server, level))] == [1, 2, 3, 4, 5]
 
 
+def test_a_service_that_ran_past_the_numbers_of_the_chain_is_found_by_the_entry_under_the_last_one(
+    store: Any, nats_server: Nats
+) -> None:
+    """Its numbers are as high as those of the chain: only the entries tell that they are others."""
+    tenant = store.tenant()
+
+    async def number(count: int) -> None:
+        async with nats_server.client() as client, leadership(store.urls.relay_url, "t") as connection:
+            await nats_server.make_streams(FakeService("records", store.settings()))
+            store.journal(tenant, count)
+            relay = JournalRelay("records", connection, Publisher(client), RelayState())
+            await relay.number()
+            await relay.publish()
+
+    asyncio.run(number(2))
+    store.admin("SELECT pg_sleep(0.01)")
+    [(opened,)] = store.admin("SELECT clock_timestamp()")
+    asyncio.run(number(3))
+    chained = {tenant: Reached(4, new_id())}
+    with psycopg.connect(store.urls.relay_url) as connection, pytest.raises(RanSinceNeededError):
+        go_on(connection, chained)
+    assert published(store, tenant) == 5
+    with psycopg.connect(store.urls.relay_url) as connection:
+        count, kept = go_on(connection, chained, ran_since=opened)
+    assert (count, [each.sequence for each in kept]) == (1, [2])
+    asyncio.run(number(0))
+    assert [n for n, _ in asyncio.run(numbers(nats_server, tenant))] == [1, 2, 3, 4, 5, 5, 6, 7]
+
+
 def test_numbers_are_not_moved_while_a_worker_gives_them(store: Any) -> None:
     async def scenario() -> None:
         async with leadership(store.urls.relay_url, "t"):
             with psycopg.connect(store.urls.relay_url) as connection, pytest.raises(WorkerLeadsError):
-                go_on(connection, {new_id(): 1})
+                go_on(connection, {new_id(): Reached(1, new_id())})
 
     asyncio.run(scenario())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from dui_ops import commands
 from dui_ops.login import LoginError
-from dui_ops.stack import StackError
+from dui_ops.state import StackError
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from dui_ops.stack import StackError, State, load
+from dui_kit.settings import ServiceSettings
+
+from dui_ops.state import StackError, State, load
 
 
 def environment(service: str) -> Mapping[str, str]:
@@ -16,6 +18,23 @@ def environment(service: str) -> Mapping[str, str]:
     if service not in state["services"]:
         raise StackError(f"there is no service {service!r}: {', '.join(sorted(state['services']))}")
     return {**state["programs"][service]["env"], **_set_here()}
+
+
+def settings(environment: Mapping[str, str]) -> ServiceSettings:
+    """The settings of a service, read from its environment."""
+    names = {field: f"DUI_{field.upper()}" for field in ServiceSettings.model_fields}
+    given = {field: environment[name] for field, name in names.items() if name in environment}
+    return ServiceSettings.model_validate(given)
+
+
+def identity_target() -> str:
+    """The gRPC target of identity: `DUI_IDENTITY_TARGET`, else that of the local stack."""
+    if not os.environ.get("DUI_DATABASE_URL"):
+        return load()["services"]["identity"]["target"]
+    target = os.environ.get("DUI_IDENTITY_TARGET")
+    if not target:
+        raise StackError("DUI_IDENTITY_TARGET is not set: identity opens and closes associations")
+    return target
 
 
 def owner_urls() -> dict[str, str]:
@@ -30,6 +49,16 @@ def owner_urls() -> dict[str, str]:
         return given
     state: State = load()
     return {name: service["database"]["owner_url"] for name, service in state["services"].items()}
+
+
+def identity_owner_url() -> str:
+    """The database of identity, which knows every association and the state of every journal, as its owner."""
+    try:
+        return owner_urls()["identity"]
+    except KeyError:
+        raise StackError(
+            "DUI_IDENTITY_DATABASE_OWNER_URL is not set: identity knows associations and journals"
+        ) from None
 
 
 def nats_url() -> str:

@@ -10,7 +10,7 @@ import httpx
 import psycopg
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from dui_ops.stack import State
+from dui_ops.state import State
 from dui_ops.supervision import Supervisor
 
 TIMEOUT_SECONDS = 2.0

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from dui_ops.stack import StackError, State
+from dui_ops.state import StackError, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,6 @@ class Supervisor:
             for name, program in self._state["programs"].items()
             if name in found
         ]
-
-    def pids(self) -> dict[str, int]:
-        """The live process of each program that has one. A program that forks has its children below this one."""
-        return {program.name: program.pid for program in self.programs() if program.pid is not None}
 
     def start(self, name: str) -> None:
         """Starts a program without waiting for it (the launcher waits for what the program needs).

@@ -1,1 +1,1 @@
-"""DUI identity: associations, facilities, professionals, accounts, policy, broken glass and the access journal."""
+"""DUI identity: associations, facilities, professionals, accounts, policy, break-glass access and the access journal."""

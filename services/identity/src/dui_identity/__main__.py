@@ -1,4 +1,4 @@
-"""`python -m dui_identity serve | worker | migrate | check`."""
+"""`python -m dui_identity serve | worker | migrate | streams | check`."""
 
 from __future__ import annotations
 

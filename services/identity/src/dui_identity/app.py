@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dui.identity.v1 import access_pb2, journal_pb2, organisation_pb2, staff_pb2
 from dui_kit.service import Service
 
-from dui_identity.accounts.servicer import AccountServicer
 from dui_identity.break_glass.servicer import BreakGlassServicer
 from dui_identity.constraints import CONSTRAINTS
 from dui_identity.facts.servicer import AccessFactServicer
-from dui_identity.journal.chain import JOURNAL_CONSUMER
+from dui_identity.journal.chain import JOURNAL_CONSUMER, JOURNAL_KEEPER
 from dui_identity.journal.heads import heads_job
 from dui_identity.journal.servicer import JournalServicer
 from dui_identity.organisation.servicer import AssociationServicer, FacilityServicer, UnitServicer
@@ -19,13 +17,13 @@ from dui_identity.provisioning.keycloak import Keycloak
 from dui_identity.provisioning.rules import password_key
 from dui_identity.provisioning.worker import Provisioner
 from dui_identity.settings import IdentitySettings
-from dui_identity.staff.servicer import AssignmentServicer, ProfessionalServicer
+from dui_identity.staff.servicer import AccountServicer, AssignmentServicer, ProfessionalServicer
 
 
 def build(settings: IdentitySettings | None = None) -> Service:
     """The service, with its settings from the environment unless told."""
     settings = settings or IdentitySettings()
-    key = password_key(bytes.fromhex(settings.cursor_key.get_secret_value()))
+    key = password_key(bytes.fromhex(settings.sealing_key.get_secret_value()))
     provisioner = Provisioner(
         Keycloak(
             url=settings.keycloak_url,
@@ -34,25 +32,21 @@ def build(settings: IdentitySettings | None = None) -> Service:
             client_secret=settings.oidc_client_secret,
         ),
         key,
-        "identity",
     )
     return Service(
         name="identity",
         settings=settings,
         servicers=[
-            (organisation_pb2.DESCRIPTOR.services_by_name["AssociationService"], AssociationServicer(key)),
-            (organisation_pb2.DESCRIPTOR.services_by_name["FacilityService"], FacilityServicer()),
-            (organisation_pb2.DESCRIPTOR.services_by_name["UnitService"], UnitServicer()),
-            (staff_pb2.DESCRIPTOR.services_by_name["ProfessionalService"], ProfessionalServicer(key)),
-            (staff_pb2.DESCRIPTOR.services_by_name["AccountService"], AccountServicer(key)),
-            (staff_pb2.DESCRIPTOR.services_by_name["AssignmentService"], AssignmentServicer(key)),
-            (access_pb2.DESCRIPTOR.services_by_name["PolicyService"], PolicyServicer()),
-            (access_pb2.DESCRIPTOR.services_by_name["BreakGlassService"], BreakGlassServicer()),
-            (access_pb2.DESCRIPTOR.services_by_name["AccessFactService"], AccessFactServicer()),
-            (
-                journal_pb2.DESCRIPTOR.services_by_name["JournalService"],
-                JournalServicer(settings.audit_signing_key_file, settings.audit_heads_dir),
-            ),
+            AssociationServicer(key),
+            FacilityServicer(),
+            UnitServicer(),
+            ProfessionalServicer(),
+            AccountServicer(key),
+            AssignmentServicer(),
+            PolicyServicer(),
+            BreakGlassServicer(),
+            AccessFactServicer(),
+            JournalServicer(settings.audit_signing_key_file, settings.audit_heads_dir),
         ],
         constraints=CONSTRAINTS,
         migrations="dui_identity.migrations",
@@ -63,5 +57,6 @@ def build(settings: IdentitySettings | None = None) -> Service:
             heads_job(settings.audit_signing_key_file, settings.audit_heads_dir, settings.audit_export_seconds),
         ],
         heartbeat=True,
+        journal_keeper=JOURNAL_KEEPER,
         owns_rights=True,
     )

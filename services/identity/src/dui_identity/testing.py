@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from dui.identity.v1 import organisation_pb2, staff_pb2
-from dui_kit.database import raw, tenant_session
-from dui_kit.outbox import Outbox
+from dui.journal.v1 import journal_pb2
+from dui_kit.ids import new_id
 from dui_kit.testing import Harness
-from dui_kit.worker.contract import ConsumerCall
+from dui_kit.worker import Event
+from dui_kit.worker.parts import transaction
 from google.protobuf.message import Message
+from sqlalchemy import Engine
 
+from dui_identity.journal import chain
 from dui_identity.staff.queries import account_at_provider, provisioned
 
 _numbers = itertools.count(1)
@@ -96,13 +99,8 @@ class Association:
 
 def provision(harness: Harness, tenant_id: str, account_id: str, subject: str) -> str:
     """Writes down what the identity provider answered, as the worker does."""
-    with tenant_session(harness.engine, tenant_id) as session:
-        now = datetime.now(UTC)
-        call = ConsumerCall(session, tenant_id, now, Outbox("identity", tenant_id))
-        login = account_at_provider(session, tenant_id, account_id).login
-        provisioned(session, call.publish, tenant_id, account_id, subject, login, now)
-        session.flush()
-        call.outbox.write(raw(session))
+    with transaction(harness.engine, "identity", tenant_id) as call:
+        provisioned(call, account_id, subject, account_at_provider(call, account_id).login)
     return subject
 
 
@@ -122,3 +120,31 @@ def open_association(harness: Harness, *, email: str | None = None) -> Associati
     found = Association(harness, reply.association.association_id, slug, reply.administrator_account_id)
     found.set_up(found.administrator_account_id, found.administrator)
     return found
+
+
+class JournalWriter:
+    """The journal of a service for one association, in the batches that its relay hands over."""
+
+    def __init__(self, tenant_id: str, service: str = "records") -> None:
+        self.tenant_id = tenant_id
+        self.service = service
+        self.entry_ids: list[str] = []
+
+    def batch(self, count: int, *, first: int | None = None, **entry: Any) -> journal_pb2.JournalBatch:
+        """The next entries; or others under the numbers from `first` on, as of a database that was set back."""
+        start = first or len(self.entry_ids) + 1
+        previous = self.entry_ids[start - 2] if 1 < start <= len(self.entry_ids) + 1 else ""
+        batch = journal_pb2.JournalBatch(service=self.service, tenant_id=self.tenant_id, previous_entry_id=previous)
+        for sequence in range(start, start + count):
+            made = batch.entries.add(sequence=sequence, entry_id=new_id(), **entry)
+            made.occurred_at.GetCurrentTime()
+        if first is None:
+            self.entry_ids += [made.entry_id for made in batch.entries]
+        return batch
+
+
+def append_batch(engine: Engine, batch: journal_pb2.JournalBatch, now: datetime | None = None) -> None:
+    """What the consumer of the journal does with a batch."""
+    with transaction(engine, "identity", batch.tenant_id) as call:
+        call.now = now or call.now
+        chain.append(call, Event(new_id(), batch.tenant_id, batch.DESCRIPTOR.full_name, batch.service, batch))

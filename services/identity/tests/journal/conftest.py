@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from dui.journal.v1 import journal_pb2
 from dui_identity.journal import chain, heads
-from dui_identity.journal.chain import append
 from dui_identity.journal.verify import Report, verify
-from dui_kit import migrate, testing
-from dui_kit.database import make_engine, raw, tenant_session
-from dui_kit.ids import new_id
-from dui_kit.outbox import Outbox
-from dui_kit.worker import ConsumerCall, Event
+from dui_identity.testing import JournalWriter, append_batch
+from dui_kit import testing
+from dui_kit.db import migrate
+from dui_kit.db.database import make_engine, raw, tenant_session
 from sqlalchemy import Engine
 
 
@@ -42,7 +40,7 @@ class Journal:
     engine: Engine
     key_file: Path
     folder: Path
-    numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    writers: dict[tuple[str, str], JournalWriter] = field(default_factory=dict)
 
     def admin(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.urls.admin_url, autocommit=True) as connection:
@@ -52,21 +50,13 @@ class Journal:
     def batch(
         self, tenant_id: str, count: int, *, service: str = "records", first: int | None = None, **entry: Any
     ) -> journal_pb2.JournalBatch:
-        """The next entries of a service, or those from `first` on."""
-        start = first or self.numbers.get((tenant_id, service), 0) + 1
-        batch = journal_pb2.JournalBatch(service=service, tenant_id=tenant_id)
-        for sequence in range(start, start + count):
-            made = batch.entries.add(sequence=sequence, entry_id=new_id(), subject="s", operation="a/B", **entry)
-            made.occurred_at.GetCurrentTime()
-        if first is None:
-            self.numbers[tenant_id, service] = start + count - 1
-        return batch
+        """The next entries of a service, or others from the number `first` on."""
+        writer = self.writers.setdefault((tenant_id, service), JournalWriter(tenant_id, service))
+        return writer.batch(count, first=first, subject="s", operation="a/B", **entry)
 
     def append(self, batch: journal_pb2.JournalBatch, now: datetime | None = None) -> None:
         """What the consumer does with a message."""
-        with tenant_session(self.engine, batch.tenant_id) as session:
-            call = ConsumerCall(session, batch.tenant_id, now or datetime.now(UTC), Outbox("identity", batch.tenant_id))
-            append(call, Event(new_id(), batch.tenant_id, "dui.journal.v1.JournalBatch", batch))
+        append_batch(self.engine, batch, now)
 
     def sign(self, tenant_id: str) -> None:
         """What the job does for one association."""

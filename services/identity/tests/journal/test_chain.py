@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,9 +11,12 @@ import psycopg
 import pytest
 from dui_identity.journal import chain, heads
 from dui_identity.journal.tables import JournalEntry, JournalHead, JournalSignedHead, JournalSource, JournalSubject
-from dui_kit.database import raw, tenant_session
+from dui_identity.testing import JournalWriter
+from dui_kit.calls.outbox import Outbox
+from dui_kit.db.database import raw, tenant_session
 from dui_kit.ids import new_id
-from dui_kit.worker import Hold, Reject
+from dui_kit.settings import ServiceSettings
+from dui_kit.worker import Event, Reject, WorkerCall, WorkerContext
 from sqlalchemy import select
 
 
@@ -38,11 +42,10 @@ def test_a_batch_that_comes_again_or_overlaps_is_appended_once(journal: Any) -> 
     assert journal.verify(tenant).valid
 
 
-def test_a_batch_after_a_gap_waits_until_the_missing_one_has_come(journal: Any) -> None:
+def test_nothing_is_appended_behind_a_gap_until_the_missing_batch_has_come(journal: Any) -> None:
     tenant = new_id()
     missing, early = journal.batch(tenant, 2), journal.batch(tenant, 2)
-    with pytest.raises(Hold):
-        journal.append(early)
+    journal.append(early)
     assert journal.verify(tenant).entries == 0
     journal.append(missing)
     journal.append(early)
@@ -59,10 +62,32 @@ def test_a_number_that_comes_back_as_another_entry_is_refused(journal: Any) -> N
             journal.append(journal.batch(tenant, count, first=first))
     journal.append(kept)
     assert journal.verify(tenant).entries == 5
-    nameless = journal.batch(tenant, 1)
-    nameless.service = ""
-    with pytest.raises(Reject, match="WRONG_BATCH"):
-        journal.append(nameless)
+
+
+def test_the_journal_of_a_database_that_was_set_back_is_not_taken_for_the_one_that_is_there(journal: Any) -> None:
+    """Once it has written as many entries as it lost, its next number is the next of the chain: the entry before tells."""
+    tenant = new_id()
+    journal.append(journal.batch(tenant, 2))
+    for count in (1, 3):
+        set_back = JournalWriter(tenant)
+        set_back.batch(2)
+        with pytest.raises(Reject, match="SEQUENCE_REUSED"):
+            journal.append(set_back.batch(count))
+    assert journal.verify(tenant).entries == 2
+    journal.append(journal.batch(tenant, 1))
+    assert journal.verify(tenant).sources == {"records": 3}
+
+
+def test_a_batch_of_another_service_or_association_than_its_subject_says_is_refused(journal: Any) -> None:
+    tenant = new_id()
+    batch = journal.batch(tenant, 1)
+    for tenant_id, source in ((tenant, "planning"), (tenant, ""), (new_id(), "records")):
+        event = Event(new_id(), tenant_id, "dui.journal.v1.JournalBatch", source, batch)
+        with tenant_session(journal.engine, tenant_id) as session:
+            call = WorkerCall(session, tenant_id, datetime.now(UTC), Outbox("identity", tenant_id))
+            with pytest.raises(Reject, match="WRONG_BATCH"):
+                chain.append(call, event)
+    assert journal.verify(tenant).entries == 0
 
 
 def test_two_appenders_at_once_make_one_chain(journal: Any) -> None:
@@ -150,6 +175,26 @@ def test_a_head_is_signed_only_when_the_chain_has_grown(journal: Any) -> None:
     journal.sign(tenant)
     assert len(heads.read_file(journal.folder, tenant)) == 1
     assert len(journal.admin("SELECT 1 FROM journal_signed_head WHERE tenant_id = %s", (tenant,))) == 1
+
+
+def test_the_first_entries_are_signed_at_once_and_the_next_ones_when_the_head_is_old_or_the_worker_ends(
+    journal: Any,
+) -> None:
+    tenant = new_id()
+    context = WorkerContext("identity", journal.engine, ServiceSettings(), lambda: [tenant])
+    job = heads.heads_job(journal.key_file, journal.folder, 3600)
+    assert job.every_seconds == heads.LOOK_SECONDS
+
+    def signed() -> int:
+        return len(heads.read_file(journal.folder, tenant))
+
+    for expected, run in ((1, context), (1, context), (2, replace(context, ending=True))):
+        journal.append(journal.batch(tenant, 1))
+        job.run(run)
+        assert signed() == expected
+    journal.append(journal.batch(tenant, 1))
+    heads.heads_job(journal.key_file, journal.folder, 0.001).run(context)
+    assert signed() == 3
 
 
 def test_a_line_of_heads_cut_off_by_a_crash_is_written_again(journal: Any) -> None:

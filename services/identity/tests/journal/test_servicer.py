@@ -17,12 +17,10 @@ from dui.journal.v1 import journal_pb2
 from dui.options.v1 import options_pb2
 from dui_identity.journal import chain, heads, servicer
 from dui_identity.journal.servicer import JournalServicer
-from dui_identity.testing import Association, open_association
-from dui_kit.database import raw, tenant_session
+from dui_identity.testing import Association, JournalWriter, append_batch, open_association
+from dui_kit.db.database import raw, tenant_session
 from dui_kit.ids import new_id
-from dui_kit.outbox import Outbox
 from dui_kit.testing import CallFailed, Harness
-from dui_kit.worker import ConsumerCall, Event
 from sqlalchemy import text
 
 READ = "dui.records.v1.BeneficiaryService/GetBeneficiary"
@@ -35,21 +33,15 @@ class Reader:
         chain.forget_partitions()
         self.association: Association = open_association(harness)
         self.officer_account, self.officer = self.association.person(professions_pb2.PROFESSION_DATA_PROTECTION_OFFICER)
-        self.sequence = 0
+        self.writer = JournalWriter(self.association.tenant_id)
         self.persons: list[str] = []
         self.accounts: list[str] = []
 
     def append(self, **entry: Any) -> str:
         """One entry of records; its id."""
-        self.sequence += 1
-        batch = journal_pb2.JournalBatch(service="records", tenant_id=self.association.tenant_id)
-        entry = {"operation": READ, "outcome": journal_pb2.JOURNAL_OUTCOME_ALLOWED} | entry
-        made = batch.entries.add(sequence=self.sequence, entry_id=new_id(), **entry)
-        made.occurred_at.FromDatetime(datetime.now(UTC))
-        with tenant_session(self.association.harness.engine, self.association.tenant_id) as session:
-            call = ConsumerCall(session, batch.tenant_id, datetime.now(UTC), Outbox("identity", batch.tenant_id))
-            chain.append(call, Event(new_id(), batch.tenant_id, "dui.journal.v1.JournalBatch", batch))
-        return made.entry_id
+        batch = self.writer.batch(1, **{"operation": READ, "outcome": journal_pb2.JOURNAL_OUTCOME_ALLOWED} | entry)
+        append_batch(self.association.harness.engine, batch)
+        return batch.entries[0].entry_id
 
     def person(self, surviving_id: str | None = None) -> str:
         """A person whom records knows."""
@@ -158,14 +150,14 @@ def keys(tmp_path: Path, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> t
     key_file, folder = tmp_path / "key.pem", tmp_path / "heads"
     folder.mkdir()
     key_file.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    for _, answering in harness.service.servicers:
+    for answering in harness.service.servicers:
         if isinstance(answering, JournalServicer):
             monkeypatch.setattr(answering, "_key_file", key_file)
             monkeypatch.setattr(answering, "_heads_dir", folder)
     return key_file, folder
 
 
-def test_verification_tells_what_is_anchored_and_what_is_wrong(reader: Reader, keys: tuple[Path, Path]) -> None:
+def test_verification_tells_what_is_signed_and_what_is_wrong(reader: Reader, keys: tuple[Path, Path]) -> None:
     key_file, folder = keys
     tenant_id = reader.association.tenant_id
     for _ in range(3):
@@ -183,8 +175,8 @@ def test_verification_tells_what_is_anchored_and_what_is_wrong(reader: Reader, k
         return reply
 
     reply = verify()
-    assert (reply.valid, reply.entries, reply.anchored_index) == (True, 4, 3)
-    assert abs(reply.anchored_at.ToDatetime(UTC) - datetime.now(UTC)).total_seconds() < 60
+    assert (reply.valid, reply.entries, reply.signed_head_index) == (True, 4, 3)
+    assert abs(reply.signed_head_at.ToDatetime(UTC) - datetime.now(UTC)).total_seconds() < 60
     reader.association.harness.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index = 2", (tenant_id,))
     reply = verify()
     assert not reply.valid
@@ -193,40 +185,34 @@ def test_verification_tells_what_is_anchored_and_what_is_wrong(reader: Reader, k
 
 @pytest.fixture(scope="module")
 def long_journal(harness: Harness) -> Reader:
-    """20,000 entries about 400 persons by 20 accounts; one in fifty is a refusal or a broken glass."""
+    """20,000 entries about 400 persons by 20 accounts; one in fifty is a refusal or a break-glass access."""
     reader = Reader(harness)
     tenant_id = reader.association.tenant_id
     persons, accounts = [new_id() for _ in range(400)], [new_id() for _ in range(20)]
-    for start in range(0, 20_000, 1_000):
-        batch = journal_pb2.JournalBatch(service="records", tenant_id=tenant_id)
-        for number in range(start + 1, start + 1_001):
-            batch.entries.add(
-                sequence=number,
-                entry_id=new_id(),
-                account_id=accounts[number % 20],
-                beneficiary_id=persons[number % 400],
-                break_glass=number % 50 == 7,
-                outcome=journal_pb2.JOURNAL_OUTCOME_DENIED if number % 50 == 9 else journal_pb2.JOURNAL_OUTCOME_ALLOWED,
-            )
-        with tenant_session(harness.engine, tenant_id) as session:
-            call = ConsumerCall(session, tenant_id, datetime.now(UTC), Outbox("identity", tenant_id))
-            chain.append(call, Event(new_id(), tenant_id, "dui.journal.v1.JournalBatch", batch))
+    for _ in range(20):
+        batch = reader.writer.batch(1_000, outcome=journal_pb2.JOURNAL_OUTCOME_ALLOWED)
+        for entry in batch.entries:
+            entry.account_id = accounts[entry.sequence % 20]
+            entry.beneficiary_id = persons[entry.sequence % 400]
+            entry.break_glass = entry.sequence % 50 == 7
+            if entry.sequence % 50 == 9:
+                entry.outcome = journal_pb2.JOURNAL_OUTCOME_DENIED
+        append_batch(harness.engine, batch)
     facts = [facts_pb2.PersonChanged(beneficiary_id=persons[0], version=1)]
     harness.facts(tenant_id, facts)
     harness.admin("ANALYZE journal_entry, journal_subject")
-    reader.sequence = 20_000
     reader.persons, reader.accounts = persons, accounts
     return reader
 
 
-@pytest.mark.parametrize("what", ["newest", "of an account", "refusals", "broken glass", "of a person"])
+@pytest.mark.parametrize("what", ["newest", "of an account", "refusals", "break-glass access", "of a person"])
 def test_a_page_of_a_long_journal_reads_little_more_than_itself(long_journal: Reader, what: str) -> None:
     """As the app role, under row-level security: an index in the order of the list, which stops at the page."""
     filters = {
         "newest": "",
         "of an account": " AND e.account_id = :account",
         "refusals": " AND e.denied",
-        "broken glass": " AND e.break_glass",
+        "break-glass access": " AND e.break_glass",
     }
     statement = (
         servicer._ACCESSES.format(columns=servicer._COLUMNS, after="")

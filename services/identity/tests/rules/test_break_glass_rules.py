@@ -1,4 +1,4 @@
-"""Rules of broken glass."""
+"""Rules of break-glass access."""
 
 from __future__ import annotations
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from dui.identity.v1 import staff_pb2
 from dui_identity.provisioning import rules
-from dui_identity.provisioning.rules import Elsewhere, Found, PasswordLost, Problem, UserEnd
+from dui_identity.provisioning.rules import Credentials, Elsewhere, Found, LoginTaken, PasswordLost, Problem, UserEnd
 from dui_identity.staff.rules import Status
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +55,9 @@ class TestTryingAgain:
         delays = [rules.retry_delay(Problem.PROVIDER_UNAVAILABLE, attempts) for attempts in (1, 2, 3, 7, 1000)]
         assert delays == [timedelta(seconds=seconds) for seconds in (1, 2, 4, 60, 60)]
 
+    def test_an_answer_to_an_invitation_is_seen_within_half_a_minute(self) -> None:
+        assert rules.retry_delay(Problem.INVITATION_PENDING, 1000) == timedelta(seconds=30)
+
     def test_what_a_person_must_settle_is_looked_at_every_ten_minutes(self) -> None:
         assert rules.retry_delay(Problem.LOGIN_TAKEN, 30) == timedelta(minutes=10)
 
@@ -93,18 +96,58 @@ class TestWhatBecomesOfAUser:
 
 class TestAUserWhoIsThereAlready:
     MARIE = Found("id", "marie", "marie@example.org", email_verified=True, account_ids=frozenset({"elsewhere"}))
+    SQUATTER = Found("no", "squatter", "marie@example.org", email_verified=False, account_ids=frozenset({"elsewhere"}))
+
+    def user_of(self, *found: Found, email: str | None = "marie@example.org") -> Found | None:
+        return rules.user_of(found, account_id="mine", login="marie.roux", email=email)
 
     def test_an_attempt_cut_short_is_taken_up(self) -> None:
-        found = Found("id", "marie", "", email_verified=False, account_ids=frozenset({"mine"}))
-        assert rules.adopt(found, account_id="mine", email=None) is Problem.NONE
+        found = Found("id", "marie.roux", "", email_verified=False, account_ids=frozenset({"mine"}))
+        assert self.user_of(self.MARIE, found) is found
 
     def test_the_same_confirmed_address_is_the_same_person(self) -> None:
-        assert rules.adopt(self.MARIE, account_id="mine", email="Marie@example.org") is Problem.NONE
+        assert self.user_of(self.MARIE, email="Marie@example.org") is self.MARIE
 
-    def test_an_address_that_its_holder_has_not_confirmed_proves_nothing(self) -> None:
-        found = Found("id", "marie", "marie@example.org", email_verified=False, account_ids=frozenset())
-        assert rules.adopt(found, account_id="mine", email="marie@example.org") is Problem.EMAIL_UNCONFIRMED
+    def test_an_address_that_nobody_confirmed_is_in_nobodys_way(self) -> None:
+        assert self.user_of(self.SQUATTER) is None
+        assert self.user_of(self.SQUATTER, self.MARIE) is self.MARIE
 
     @pytest.mark.parametrize("email", [None, "other@example.org"])
     def test_the_same_login_proves_nothing(self, email: str | None) -> None:
-        assert rules.adopt(self.MARIE, account_id="mine", email=email) is Problem.LOGIN_TAKEN
+        other = Found("id", "marie.roux", "marie@example.org", email_verified=True, account_ids=frozenset())
+        with pytest.raises(LoginTaken):
+            self.user_of(other, email=email)
+
+    def test_without_an_address_nobody_is_found(self) -> None:
+        assert self.user_of(Found("id", "x", "", email_verified=True, account_ids=frozenset()), email=None) is None
+
+
+class TestWhatAnInvitationAsksFor:
+    INVITED = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    BEFORE, SINCE = INVITED - timedelta(days=30), INVITED + timedelta(minutes=3)
+
+    @pytest.mark.parametrize(
+        ("verified", "password", "devices", "followed"),
+        [
+            (True, True, {"new": SINCE}, True),
+            (True, True, {"old": BEFORE, "new": SINCE}, True),
+            (True, True, {"old": BEFORE}, False),
+            (True, True, {}, False),
+            (True, False, {"new": SINCE}, False),
+            (False, True, {"new": SINCE}, False),  # enrolled, but not by the link of a mail
+        ],
+    )
+    def test_an_address_confirmed_a_password_and_a_device_enrolled_since(
+        self, verified: bool, password: bool, devices: dict[str, datetime], followed: bool
+    ) -> None:
+        user = Found("id", "marie", "marie@example.org", email_verified=verified, account_ids=frozenset())
+        assert rules.followed(user, Credentials(password, devices), invited_at=self.INVITED) is followed
+
+    def test_the_devices_of_before_are_the_ones_that_it_replaces(self) -> None:
+        credentials = Credentials(True, {"old": self.BEFORE, "new": self.SINCE})
+        assert rules.devices_before(credentials, self.INVITED) == ["old"]
+        assert rules.devices_before(credentials, None) == []
+
+    def test_a_clock_that_is_some_minutes_late_makes_no_new_device_an_old_one(self) -> None:
+        credentials = Credentials(True, {"new": self.INVITED - timedelta(minutes=4)})
+        assert rules.devices_before(credentials, self.INVITED) == []

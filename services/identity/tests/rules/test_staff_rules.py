@@ -71,10 +71,29 @@ class TestTheLifeOfAnAccount:
         assert refusal(lambda: rules.check_suspend(status, own=True))[0] == "OWN_ACCOUNT"
         assert refusal(lambda: rules.check_end(status, own=True))[0] == "OWN_ACCOUNT"
 
-    def test_an_invitation_needs_an_address_and_somebody_who_has_not_left(self) -> None:
-        rules.check_invite(Status.PROVISIONING, "marie@example.org")
-        assert refusal(lambda: rules.check_invite(Status.ACTIVE, None))[0] == "EMAIL_MISSING"
-        assert refusal(lambda: rules.check_invite(Status.ENDED, "marie@example.org"))[0] == "ACCOUNT_ENDED"
+    @pytest.mark.parametrize(
+        ("status", "email", "own", "elsewhere", "reason"),
+        [
+            (Status.PROVISIONING, "marie@example.org", False, False, None),
+            (Status.ACTIVE, "marie@example.org", False, True, None),
+            (Status.ACTIVE, None, False, False, None),
+            # A first password would be the way of one association into the other.
+            (Status.ACTIVE, None, False, True, "EMAIL_MISSING"),
+            (Status.SUSPENDED, "marie@example.org", False, False, "ACCOUNT_SUSPENDED"),
+            (Status.ENDED, "marie@example.org", False, False, "ACCOUNT_ENDED"),
+            (Status.ACTIVE, "marie@example.org", True, False, "OWN_ACCOUNT"),
+        ],
+    )
+    def test_who_may_be_invited(
+        self, status: Status, email: str | None, own: bool, elsewhere: bool, reason: str | None
+    ) -> None:
+        def invite() -> None:
+            rules.check_invite(status, email, own=own, relied_on_elsewhere=elsewhere)
+
+        if reason is None:
+            invite()
+        else:
+            assert refusal(invite)[0] == reason
 
 
 class TestPeriods:

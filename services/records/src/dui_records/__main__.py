@@ -1,4 +1,4 @@
-"""`python -m dui_records serve | worker | migrate | check`."""
+"""`python -m dui_records serve | worker | migrate | streams | check`."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from dui.access.v1 import facts_pb2
+from dui.journal.v1.journal_pb2 import JournalEntry
 from dui.options.v1.options_pb2 import Action, Category
 from dui.records.v1 import beneficiaries_pb2 as people
 from dui.records.v1 import stays_pb2 as stays
@@ -207,3 +208,10 @@ class World:
             " AND event_type LIKE '%%.' || %s ORDER BY event_id",
             (self.tenant, aggregate_id, kind),
         )
+
+    def last_entry(self) -> JournalEntry:
+        """The newest access entry of the association."""
+        [(payload,)] = self.harness.admin(
+            "SELECT payload FROM journal_outbox WHERE tenant_id = %s ORDER BY entry_id DESC LIMIT 1", (self.tenant,)
+        )
+        return JournalEntry.FromString(payload)

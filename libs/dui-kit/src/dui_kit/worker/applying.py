@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -15,12 +14,11 @@ import sqlalchemy.exc
 from opentelemetry.trace import Span
 from sqlalchemy import Engine
 
-from dui_kit import telemetry
-from dui_kit.database import raw, tenant_session
-from dui_kit.outbox import Outbox
+from dui_kit.db.database import raw
+from dui_kit.wire import telemetry
 from dui_kit.worker import spans
-from dui_kit.worker.contract import Consumer, ConsumerCall, Event, Hold, Reject
 from dui_kit.worker.delivery import Delivery
+from dui_kit.worker.parts import Consumer, Event, Reject, WorkerCall, transaction
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -37,8 +35,6 @@ class Verdict(Enum):
     FAILED = "failed"
     #: It can never be applied.
     REJECTED = "rejected"
-    #: It waits for another event.
-    HELD = "held"
     #: Behind an event of the same aggregate that failed.
     BEHIND = "behind"
     #: A part of the platform is away; the event is not the trouble.
@@ -97,18 +93,14 @@ class Applier:
             self._transaction([delivery])
         except Reject as rejection:
             return Result(delivery, Verdict.REJECTED, rejection.reason)
-        except Hold:
-            return Result(delivery, Verdict.HELD)
         except Exception as error:  # noqa: BLE001 (a handler may fail in any way; the event is delivered again)
             return Result(delivery, Verdict.AWAY if _is_away(error) else Verdict.FAILED, reason_of(error))
         return Result(delivery, Verdict.APPLIED)
 
     def _transaction(self, deliveries: Sequence[Delivery]) -> None:
         consumer, tenant_id = self._consumer, deliveries[0].tenant_id
-        with tenant_session(self._engine, tenant_id) as session:
-            connection = raw(session)
-            fresh = deliveries if consumer.idempotent else self._new(connection, deliveries)
-            call = ConsumerCall(session, tenant_id, datetime.now(UTC), Outbox(self._service, tenant_id))
+        with transaction(self._engine, self._service, tenant_id) as call:
+            fresh = deliveries if consumer.idempotent else self._new(raw(call.session), deliveries)
             if consumer.many is not None and len(fresh) > 1:
                 with ExitStack() as under_way:
                     for delivery in fresh:
@@ -118,8 +110,6 @@ class Applier:
             else:
                 for delivery in fresh:
                     self._handle(call, delivery)
-            session.flush()
-            call.outbox.write(connection)
 
     def _new(self, connection: Connection, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Those that this consumer has not applied yet; their inbox rows are written."""
@@ -128,7 +118,7 @@ class Applier:
         new = {row[0] for row in cursor.fetchall()}
         return [delivery for event_id, delivery in by_id.items() if event_id in new]
 
-    def _handle(self, call: ConsumerCall, delivery: Delivery) -> None:
+    def _handle(self, call: WorkerCall, delivery: Delivery) -> None:
         event = delivery.event()
         if not spans.is_sampled(delivery.traceparent):
             call.outbox.traceparent = delivery.traceparent
@@ -142,7 +132,7 @@ class Applier:
                 telemetry.fail(span, reason_of(error))
                 raise
 
-    def _effect(self, call: ConsumerCall, event: Event) -> None:
+    def _effect(self, call: WorkerCall, event: Event) -> None:
         self._consumer.handler(call, event)
         if call.outbox.events:
             # What it announces carries the trace of this event, not of the next one in the batch.

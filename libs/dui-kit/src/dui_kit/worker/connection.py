@@ -9,14 +9,19 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 
-from dui_kit.telemetry import log
+from dui_kit.wire.telemetry import log
 
 #: nats-py says whole seconds, and means seconds.
 RECONNECT_SECONDS: Any = 0.25
 
 
-async def connect(url: str, name: str, on_closed: Callable[[], None]) -> Client:
-    """Connects, waiting for NATS as long as it takes.
+def inbox_prefix(service: str) -> str:
+    """Where the answers of NATS reach a service: under a name of its own, so that no other service may listen there."""
+    return f"_INBOX_{service}"
+
+
+async def connect(url: str, service: str, on_closed: Callable[[], None]) -> Client:
+    """Connects the worker of a service, waiting for NATS as long as it takes.
 
     `on_closed` runs when the connection is gone for good (its credentials were refused): the process must end then,
     since nats-py keeps silent and every fetch would wait for ever.
@@ -39,7 +44,8 @@ async def connect(url: str, name: str, on_closed: Callable[[], None]) -> Client:
         try:
             return await nats.connect(
                 url,
-                name=name,
+                name=f"{service}-worker",
+                inbox_prefix=inbox_prefix(service),
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=RECONNECT_SECONDS,
                 connect_timeout=2,

@@ -14,12 +14,12 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from dui_kit.telemetry import log, trace_id_of
+from dui_kit.wire.telemetry import log, trace_id_of
 from dui_kit.worker import metrics, streams
 from dui_kit.worker.applying import Applier, Result, Verdict
-from dui_kit.worker.contract import Consumer, Reject
 from dui_kit.worker.dead_letters import letter
 from dui_kit.worker.delivery import Delivery, is_for_another, read
+from dui_kit.worker.parts import Consumer, Reject
 from dui_kit.worker.publishing import Outcome, Publisher
 
 #: A fetch waits no longer: the one that a broken connection has lost is soon replaced.
@@ -28,8 +28,6 @@ FETCH_SECONDS = 1.0
 MAX_FAILURES = 5
 #: Pauses before the next delivery of an event that failed: 1, 2, 4, 8 s.
 FIRST_PAUSE = 1.0
-#: Pause of an event that waits for another one; it grows up to the second value.
-HOLD_PAUSE, MAX_HOLD_PAUSE = 0.25, 10.0
 #: Pause while the database is away.
 AWAY_PAUSE, MAX_AWAY_PAUSE = 0.25, 5.0
 #: An event that has not come back so long after its pause is gone from the stream: those behind it wait no longer.
@@ -68,7 +66,6 @@ class ConsumerLoop:
         self._publisher = publisher
         self._threads = threads
         self._troubles: dict[tuple[str, str, str], _Trouble] = {}
-        self._holds: dict[int, int] = {}
 
     async def run(self, stopping: Callable[[], bool]) -> None:
         """Consumes until `stopping`; the batch under way is finished."""
@@ -143,18 +140,6 @@ class ConsumerLoop:
                 await self._give_up(msg, delivery.tenant_id, result.reason, 1)
             case Verdict.FAILED:
                 await self._failed(delivery, result.reason)
-            case Verdict.HELD:
-                times = self._holds[delivery.sequence] = self._holds.get(delivery.sequence, 0) + 1
-                pause = min(HOLD_PAUSE * times, MAX_HOLD_PAUSE)
-                metrics.failed(self._consumer.durable, "HELD")
-                if pause == MAX_HOLD_PAUSE:
-                    log.error(
-                        "an event still waits for an earlier one",
-                        consumer=self._consumer.durable,
-                        event_id=delivery.event_id,
-                        trace_id=trace_id_of(delivery.traceparent),
-                    )
-                await msg.nak(delay=pause)
             case Verdict.BEHIND:
                 trouble = self._troubles.get(delivery.aggregate)
                 await msg.nak(delay=trouble.wait(delivery.sequence) if trouble else 0.1)
@@ -183,7 +168,13 @@ class ConsumerLoop:
         await delivery.msg.nak(delay=pause)
 
     async def _give_up(self, msg: Msg, tenant_id: str | None, reason: str, deliveries: int) -> None:
-        """Lays the message down as a dead letter; only then is it ended, so that it is never in neither place."""
+        """Lays the message down as a dead letter. It is ended at JetStream only when the letter has arrived, so it always exists
+        in at least one of the two places. A message that its sender keeps and sends again needs no letter."""
+        if self._consumer.sent_again:
+            metrics.failed(self._consumer.durable, reason)
+            log.error("a message is passed over", consumer=self._consumer.durable, reason=reason)
+            await msg.term()
+            return
         [outcome] = await self._publisher.publish([letter(self._consumer, msg, tenant_id, reason, deliveries)])
         if outcome is not Outcome.ACKNOWLEDGED:
             await msg.nak(delay=MAX_AWAY_PAUSE)
@@ -199,7 +190,6 @@ class ConsumerLoop:
         await msg.term()
 
     def _forget(self, delivery: Delivery) -> None:
-        self._holds.pop(delivery.sequence, None)
         trouble = self._troubles.get(delivery.aggregate)
         if trouble and trouble.sequence == delivery.sequence:
             self._go_on(delivery.aggregate, trouble)

@@ -6,15 +6,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
 
-from dui_kit.worker.contract import Consumer
 from dui_kit.worker.delivery import REPLAY_FOR
+from dui_kit.worker.parts import Consumer
 from dui_kit.worker.publishing import Outgoing
-from dui_kit.worker.streams import DEAD_LETTER_STREAM, dead_letter_subject
+from dui_kit.worker.streams import DEAD_LETTER_STREAM, dead_letter_subject, reading
 
 _PREFIX = "dui-dead-"
 _NO_TENANT = "unknown"
@@ -27,7 +26,6 @@ def letter(consumer: Consumer, msg: Msg, tenant_id: str | None, reason: str, del
     headers |= {
         # The same message given up twice by one consumer is one letter.
         "Nats-Msg-Id": f"{consumer.durable}/{metadata.stream}/{metadata.sequence.stream}",
-        f"{_PREFIX}consumer": consumer.durable,
         f"{_PREFIX}reason": reason,
         f"{_PREFIX}deliveries": str(deliveries),
         f"{_PREFIX}subject": msg.subject,
@@ -59,29 +57,25 @@ class DeadLetter:
 async def letters(js: JetStreamContext) -> AsyncIterator[DeadLetter]:
     """Every dead letter, oldest first."""
     try:
-        info = await js.stream_info(DEAD_LETTER_STREAM)
+        async with reading(js, DEAD_LETTER_STREAM, ["dui.dead.>"], api.DeliverPolicy.ALL) as reader:
+            async for msg in reader.waiting():
+                yield _read(msg)
     except NotFoundError:
         return
-    remaining = info.state.messages
-    if not remaining:
-        return
-    config = api.ConsumerConfig(ack_policy=api.AckPolicy.NONE, inactive_threshold=30)
-    subscription = await js.pull_subscribe("dui.dead.>", stream=DEAD_LETTER_STREAM, config=config)
-    try:
-        while remaining > 0:
-            try:
-                fetched = await subscription.fetch(200, timeout=2)
-            except nats.errors.TimeoutError:
-                return
-            for msg in fetched:
-                remaining -= 1
-                yield _read(msg)
-    finally:
-        await subscription.unsubscribe()
+
+
+class NotAnEventError(ValueError):
+    """A letter names a subject that no consumer reads: its service did not write it as this code does."""
 
 
 async def replay(js: JetStreamContext, dead: DeadLetter) -> None:
-    """Sends the event again, for the consumer that gave it up only, and takes the letter away."""
+    """Sends the event again, for the consumer that gave it up only, and takes the letter away.
+
+    An operator may publish anywhere, and who laid the letter down may not: it is sent where events and the journal are only.
+    NotAnEventError otherwise.
+    """
+    if not dead.subject.startswith("dui."):
+        raise NotAnEventError(dead.number)
     headers = {name: value for name, value in dead.headers.items() if not name.startswith((_PREFIX, "Nats-"))}
     headers |= {"Nats-Msg-Id": f"replay/{dead.number}", REPLAY_FOR: dead.consumer}
     await js.publish(dead.subject, dead.payload, headers=headers)
@@ -90,9 +84,11 @@ async def replay(js: JetStreamContext, dead: DeadLetter) -> None:
 
 def _read(msg: Msg) -> DeadLetter:
     headers = msg.headers or {}
+    # Of its subject, which the rights at NATS go by: a service must not have a message of its own making sent to others.
+    _, _, name, purpose, *_ = msg.subject.split(".")
     return DeadLetter(
         number=msg.metadata.sequence.stream,
-        consumer=headers.get(f"{_PREFIX}consumer", ""),
+        consumer=f"{name}__{purpose}",
         reason=headers.get(f"{_PREFIX}reason", ""),
         deliveries=int(headers.get(f"{_PREFIX}deliveries", "0")),
         subject=headers.get(f"{_PREFIX}subject", ""),

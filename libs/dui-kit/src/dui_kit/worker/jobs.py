@@ -9,9 +9,9 @@ from concurrent.futures import Executor
 
 from sqlalchemy import text
 
-from dui_kit.telemetry import log
+from dui_kit.wire.telemetry import log
 from dui_kit.worker import metrics
-from dui_kit.worker.contract import Job, WorkerContext
+from dui_kit.worker.parts import Job, WorkerContext
 
 #: First half of the keys of the jobs' advisory locks; the second half is the name's.
 _JOB_KEY = 0x0D02
@@ -20,7 +20,7 @@ _JOB_KEY = 0x0D02
 def run_once(job: Job, context: WorkerContext) -> bool:
     """Runs a job unless another process is at it; true when it ran to its end. A failure is logged, not raised."""
     # In a session of its own: the lock must not be in a transaction that stays open as long as the job takes.
-    with context.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         key = {"a": _JOB_KEY, "b": zlib.crc32(job.name.encode()) & 0x7FFF_FFFF}
         if not connection.execute(text("SELECT pg_try_advisory_lock(:a, :b)"), key).scalar_one():
             return False

@@ -23,6 +23,8 @@ _consumer_lag = _METER.create_histogram(
 
 #: Consumer → events not delivered yet, and delivered but not settled, as JetStream said last.
 _waiting: dict[str, tuple[int, int]] = {}
+#: Stream → how much of it is full, 0 to 1, as JetStream said last.
+_filled: dict[str, float] = {}
 
 
 @dataclass(slots=True)
@@ -34,8 +36,12 @@ class RelayState:
     event_oldest: datetime | None = None
     journal_depth: int = 0
     journal_oldest: datetime | None = None
+    #: Since when entries are known that the chain does not have yet.
+    journal_unconfirmed_since: datetime | None = None
     parked: int = 0
     published: int = 0
+    #: Streams and consumers that NATS does not have: `streams` has not been run.
+    missing: frozenset[str] = frozenset()
     #: Monotonic clock of the last finished look at the outbox.
     last_beat: float = field(default_factory=time.monotonic)
 
@@ -68,6 +74,9 @@ def observe(state: RelayState, consumers: Iterable[str]) -> None:
         yield Observation(state.event_depth, {"kind": "event"})
         yield Observation(state.journal_depth, {"kind": "journal"})
 
+    def unconfirmed(_: CallbackOptions) -> Iterable[Observation]:
+        yield Observation(age(state.journal_unconfirmed_since))
+
     def parked(_: CallbackOptions) -> Iterable[Observation]:
         yield Observation(state.parked)
 
@@ -79,12 +88,23 @@ def observe(state: RelayState, consumers: Iterable[str]) -> None:
             yield Observation(pending, {"consumer": consumer, "kind": "pending"})
             yield Observation(unsettled, {"consumer": consumer, "kind": "unsettled"})
 
+    def filled(_: CallbackOptions) -> Iterable[Observation]:
+        for stream, ratio in list(_filled.items()):
+            yield Observation(ratio, {"stream": stream})
+
+    _METER.create_observable_gauge("dui.stream.fill", [filled], unit="1", description="How full a stream is, 0 to 1")
     _METER.create_observable_gauge(
         "dui.consumer.waiting", [waiting], description="Events that wait, by consumer and kind"
     )
     _METER.create_observable_gauge("dui.outbox.lag", [lag], unit="s", description="Age of the oldest unpublished row")
     _METER.create_observable_gauge("dui.outbox.depth", [depth], description="Rows to publish")
-    _METER.create_observable_gauge("dui.outbox.parked", [parked], description="Aggregates whose event is refused")
+    _METER.create_observable_gauge(
+        "dui.journal.unconfirmed",
+        [unconfirmed],
+        unit="s",
+        description="For how long entries handed over are not chained",
+    )
+    _METER.create_observable_gauge("dui.outbox.parked", [parked], description="Aggregates and subjects that wait")
     _METER.create_observable_gauge("dui.worker.leading", [leading], description="1 on the worker that leads")
 
 
@@ -100,9 +120,15 @@ def waits(consumer: str, pending: int, unsettled: int) -> None:
     _waiting[consumer] = (pending, unsettled)
 
 
-def waits_no_more() -> None:
-    """This worker does not lead any more: another one tells."""
+def fills(stream: str, ratio: float) -> None:
+    """Keeps how full a stream is."""
+    _filled[stream] = ratio
+
+
+def leads_no_more() -> None:
+    """This worker does not lead any more: another one tells what waits, and how full streams are."""
     _waiting.clear()
+    _filled.clear()
 
 
 def failed(consumer: str, reason: str) -> None:

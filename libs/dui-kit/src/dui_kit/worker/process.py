@@ -6,9 +6,10 @@ import asyncio
 import math
 import signal
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import nats.errors
@@ -18,21 +19,24 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from sqlalchemy import Engine
 
-from dui_kit import telemetry
-from dui_kit.database import make_engine
-from dui_kit.telemetry import log
+from dui_kit.db.database import make_engine
+from dui_kit.db.spans import watch_sql
+from dui_kit.facts import KNOWN_TENANTS
+from dui_kit.wire import telemetry
+from dui_kit.wire.telemetry import log
 from dui_kit.worker import jobs, metrics, streams
-from dui_kit.worker.access_facts import access_consumers
+from dui_kit.worker.access_facts import consumers_of
+from dui_kit.worker.announcing import Heartbeats, JournalReached
 from dui_kit.worker.applying import Applier
 from dui_kit.worker.connection import connect
 from dui_kit.worker.consuming import ConsumerLoop
-from dui_kit.worker.contract import WorkerContext, WorkerService
 from dui_kit.worker.events import EventRelay
 from dui_kit.worker.health import HealthServer
-from dui_kit.worker.journal import JournalRelay
+from dui_kit.worker.journal import Confirmation, JournalRelay
 from dui_kit.worker.leadership import RelayConnection, leadership
-from dui_kit.worker.maintenance import KIT_JOBS, Heartbeats, purge_forever
+from dui_kit.worker.maintenance import KIT_JOBS, purge_forever
 from dui_kit.worker.metrics import RelayState, observe
+from dui_kit.worker.parts import WorkerContext, WorkerService
 from dui_kit.worker.publishing import Publisher
 from dui_kit.worker.streams import Backlog
 
@@ -56,7 +60,7 @@ class Worker:
     def __init__(self, service: WorkerService) -> None:
         self._service = service
         self._settings = service.settings
-        self._consumers = [*access_consumers(service.name), *service.consumers]
+        self._consumers = consumers_of(service)
         self._jobs = [*KIT_JOBS, *service.jobs]
         self.state = RelayState()
         self._stopping = False
@@ -72,10 +76,12 @@ class Worker:
         self._stopped.set()
 
     def healthy(self) -> bool:
-        """True when NATS is connected and, on the leader, the relay moves and no part of the worker has just failed."""
+        """True when NATS is connected and, on the leader, the relay moves, NATS has its streams and consumers, and no part of the
+        worker has just failed."""
         connected = self._client is not None and self._client.is_connected
         failed = time.monotonic() - self._failed_at < STALL_SECONDS
-        return connected and not self._fatal and not failed and not self.state.stalled(STALL_SECONDS)
+        whole = not self.state.missing and not self.state.stalled(STALL_SECONDS)
+        return connected and not self._fatal and not failed and whole
 
     async def main(self) -> int:
         """Runs the worker; returns the exit code: 0 after `stop`, 1 when the connection to NATS is gone for good."""
@@ -89,10 +95,10 @@ class Worker:
             pool_size=HANDLER_THREADS + 2 * JOB_THREADS,
             name=f"{self._service.name}-worker",
         )
-        telemetry.watch_sql(engine)
+        watch_sql(engine)
         ended = asyncio.create_task(self._stopped.wait())
         connecting = asyncio.create_task(
-            connect(settings.nats_url.get_secret_value(), f"{self._service.name}-worker", self._closed)
+            connect(settings.nats_url.get_secret_value(), self._service.name, self._closed)
         )
         try:
             await asyncio.wait({ended, connecting}, return_when=asyncio.FIRST_COMPLETED)
@@ -139,19 +145,18 @@ class Worker:
     async def _term(self, engine: Engine, client: Client) -> None:
         """One term as leader: ends with an exception when PostgreSQL is lost, quietly when the worker stops."""
         js = client.jetstream(timeout=10)
-        publisher = Publisher(client, js)
+        publisher = Publisher(client)
         url = self._settings.database_relay_url.get_secret_value()
         async with leadership(url, f"{self._service.name}-relay") as connection:
             log.info("this worker leads")
             self.state.beat()
             self.state.leading = True
-            await streams.ensure_streams(js, self._service.name, self._settings.nats_replicas)
             with (
                 ThreadPoolExecutor(HANDLER_THREADS, thread_name_prefix="handler") as handlers,
                 ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="job") as job_threads,
             ):
                 context = self._context(engine)
-                background = [*self._background(connection, publisher, context, job_threads), self._watch(js)]
+                background = [*self._background(connection, js, publisher, context, job_threads), self._watch(js)]
                 consumers = [
                     ConsumerLoop(consumer, Applier(self._service.name, consumer, engine), js, publisher, handlers).run(
                         lambda: self._stopping
@@ -168,31 +173,48 @@ class Worker:
                 await asyncio.get_running_loop().run_in_executor(job_threads, self._last_runs, context)
 
     def _background(
-        self, connection: RelayConnection, publisher: Publisher, context: WorkerContext, threads: ThreadPoolExecutor
+        self,
+        connection: RelayConnection,
+        js: JetStreamContext,
+        publisher: Publisher,
+        context: WorkerContext,
+        threads: ThreadPoolExecutor,
     ) -> list[Coroutine[Any, Any, None]]:
         name = self._service.name
         relay = EventRelay(name, connection, publisher, self.state)
         parts = [
             relay.run(),
             JournalRelay(name, connection, publisher, self.state).run(),
-            purge_forever(connection),
+            Confirmation(name, connection, self.state).run(),
+            purge_forever(name, connection),
             *(jobs.run_forever(job, context, threads, lambda: self._stopping) for job in self._jobs),
         ]
         if self._service.heartbeat:
             parts.append(Heartbeats(name, connection, relay, publisher).run())
+        if keeper := self._service.journal_keeper:
+            parts.append(JournalReached(name, keeper, connection, js, publisher).run())
         return parts
 
     async def _watch(self, js: JetStreamContext) -> None:
-        """Asks JetStream now and then what waits for each consumer: one that is stuck applies nothing, and tells nothing."""
+        """Asks JetStream now and then what waits for each consumer, and how full the streams are that the service publishes to:
+        a consumer that is stuck applies nothing, and tells nothing."""
         try:
             while True:
+                missing: set[str] = set()
                 for consumer in self._consumers:
-                    with suppress(nats.errors.Error, NotFoundError):
+                    with _noting(missing, consumer.durable):
                         found = Backlog.of(await js.consumer_info(consumer.stream, consumer.durable))
                         metrics.waits(found.consumer, found.pending, found.unsettled)
+                for stream in streams.published_to(self._service.name):
+                    with _noting(missing, stream):
+                        metrics.fills(stream, streams.fill(await js.stream_info(stream)))
+                if missing - self.state.missing:
+                    log.error("NATS lacks what this worker needs: run the command `streams`", missing=sorted(missing))
+                self.state.missing = frozenset(missing)
                 await asyncio.sleep(WATCH_SECONDS)
         finally:
-            metrics.waits_no_more()
+            metrics.leads_no_more()
+            self.state.missing = frozenset()
 
     def _context(self, engine: Engine) -> WorkerContext:
         url = self._settings.database_relay_url.get_secret_value()
@@ -200,16 +222,27 @@ class Worker:
         def tenants() -> Sequence[str]:
             # The app role sees no association before one is set; the relay role may read their list.
             with psycopg.connect(url, connect_timeout=5) as connection:
-                return [row[0] for row in connection.execute("SELECT tenant_id::text FROM access_tenant ORDER BY 1")]
+                return [row[0] for row in connection.execute(KNOWN_TENANTS)]
 
-        return WorkerContext(engine, self._settings, tenants, lambda: self._stopping)
+        return WorkerContext(self._service.name, engine, self._settings, tenants, lambda: self._stopping)
 
     def _last_runs(self, context: WorkerContext) -> None:
         if self._stopping and not self._fatal:
-            final = WorkerContext(context.engine_, context.settings, context.tenants_)
+            final = replace(context, stopping=lambda: False, ending=True)
             for job in self._jobs:
                 if job.at_shutdown:
                     jobs.run_once(job, final)
+
+
+@contextmanager
+def _noting(missing: set[str], name: str) -> Iterator[None]:
+    """Notes what NATS does not have; another trouble is not told here: what it stops says so."""
+    try:
+        yield
+    except NotFoundError:
+        missing.add(name)
+    except nats.errors.Error:
+        pass
 
 
 def _is_outage(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 from opentelemetry.trace import Span, SpanKind
 
-from dui_kit import telemetry
+from dui_kit.wire import telemetry
 
 
 def is_sampled(traceparent: str | None) -> bool:

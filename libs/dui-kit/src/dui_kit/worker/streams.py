@@ -1,26 +1,42 @@
-"""The streams of JetStream: their names, their limits, and how they come to be."""
+"""The streams and consumers of JetStream as data: their names, their limits, what waits in them.
+
+The command `streams` makes them (`dui_kit.worker.establish`), with an operator's account. Workers find them and change nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+import nats.errors
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 
-from dui_kit.telemetry import log
-from dui_kit.worker.contract import Consumer
+from dui_kit.settings import ServiceSettings
+from dui_kit.wire.telemetry import log
+from dui_kit.worker.parts import Consumer
 
 DAY = 86_400.0
+MIB = 1024 * 1024
 #: Within this time JetStream itself drops an event sent twice; the inbox guards for longer.
 DUPLICATE_WINDOW = 300.0
+#: The same for batches of the journal, which identity knows by their numbers. One that was lost is sent again under its id two
+#: minutes later: JetStream must have forgotten it by then.
+JOURNAL_DUPLICATE_WINDOW = 30.0
+#: Events of one subject, that is of one kind and one association, that a stream holds for readers that are behind; more wait in
+#: the outbox. It keeps a flood of one association from filling the stream (1,000 are some 0.6 MB of 1 GiB), and others from
+#: waiting long behind it (a second of a consumer's work at most). Heartbeats, which skip the outbox, stay far below: they
+#: live for an hour.
+EVENTS_PER_SUBJECT = 1_000
 
 JOURNAL_STREAM = "DUI_JOURNAL"
 DEAD_LETTER_STREAM = "DUI_DEAD_LETTERS"
 
-#: Error codes of JetStream: a stream, or a consumer, of this name exists with another configuration.
-_NAME_IN_USE = {10058, 10013, 10148}
+#: A reading that ended without saying so is forgotten, and what it held with it, after this; no snapshot takes as long.
+READING_FORGOTTEN = 3600.0
 
 
 def event_stream(service: str) -> str:
@@ -38,49 +54,52 @@ def dead_letter_subject(consumer: Consumer, tenant_id: str) -> str:
     return f"dui.dead.{consumer.name}.{consumer.purpose}.{tenant_id}"
 
 
-def heartbeat_subject(service: str, tenant_id: str) -> str:
-    """Where an owner of facts says that it lives."""
-    return f"dui.{service}.{tenant_id}.heartbeat.v1.sent"
+def published_to(service: str) -> tuple[str, str, str]:
+    """The streams that a service publishes to: that of its events, and the two that all share."""
+    return event_stream(service), JOURNAL_STREAM, DEAD_LETTER_STREAM
 
 
-def _stream(name: str, subjects: list[str], *, days: float, gigabytes: float, replicas: int) -> api.StreamConfig:
-    return api.StreamConfig(
+def stream_config(name: str, settings: ServiceSettings) -> api.StreamConfig:
+    """A stream by its name.
+
+    Events stay until every consumer has them, batches of the journal until identity has them: what stands in their streams is
+    what readers have not taken yet. The log to send again from is the outbox of the service.
+    """
+    config = api.StreamConfig(
         name=name,
-        subjects=subjects,
-        retention=api.RetentionPolicy.LIMITS,
         storage=api.StorageType.FILE,
         # A full stream refuses what is new: the producer keeps it and tries again. Dropping the oldest would lose it.
         discard=api.DiscardPolicy.NEW,
-        max_age=days * DAY,
-        max_bytes=int(gigabytes * 1024**3),
         max_msgs=-1,
-        max_msg_size=1024 * 1024,
-        num_replicas=replicas,
+        max_msg_size=MIB,
+        max_age=7 * DAY,
+        num_replicas=settings.nats_replicas,
         duplicate_window=DUPLICATE_WINDOW,
         allow_msg_ttl=True,
         allow_direct=True,
         deny_delete=False,
     )
-
-
-def stream_configs(service: str, replicas: int) -> list[api.StreamConfig]:
-    """The streams that the worker of a service sees to: its own, and the two that all share."""
-    return [
-        _stream(event_stream(service), [f"dui.{service}.>"], days=7, gigabytes=1, replicas=replicas),
-        _stream(JOURNAL_STREAM, ["dui.journal.>"], days=7, gigabytes=1, replicas=replicas),
-        _stream(DEAD_LETTER_STREAM, ["dui.dead.>"], days=90, gigabytes=0.25, replicas=replicas),
-    ]
-
-
-async def ensure_streams(js: JetStreamContext, service: str, replicas: int) -> None:
-    """Creates the streams, or brings them to their configuration."""
-    for config in stream_configs(service, replicas):
-        try:
-            await js.add_stream(config)
-        except APIError as error:
-            if error.err_code not in _NAME_IN_USE:
-                raise
-            await js.update_stream(config)
+    if name == JOURNAL_STREAM:
+        return config.evolve(
+            subjects=["dui.journal.>"],
+            retention=api.RetentionPolicy.WORK_QUEUE,
+            max_bytes=settings.nats_journal_mib * MIB,
+            duplicate_window=JOURNAL_DUPLICATE_WINDOW,
+        )
+    if name == DEAD_LETTER_STREAM:
+        return config.evolve(
+            subjects=["dui.dead.>"],
+            retention=api.RetentionPolicy.LIMITS,
+            max_bytes=settings.nats_dead_letters_mib * MIB,
+            max_age=90 * DAY,
+        )
+    return config.evolve(
+        subjects=[f"dui.{name.removeprefix('DUI_').lower()}.>"],
+        retention=api.RetentionPolicy.INTEREST,
+        max_bytes=settings.nats_events_mib * MIB,
+        max_msgs_per_subject=EVENTS_PER_SUBJECT,
+        discard_new_per_subject=True,
+    )
 
 
 def consumer_config(consumer: Consumer) -> api.ConsumerConfig:
@@ -129,22 +148,81 @@ async def backlogs(js: JetStreamContext) -> list[Backlog]:
     return sorted(found, key=lambda each: (each.stream, each.consumer))
 
 
+def fill(info: api.StreamInfo) -> float:
+    """How full a stream is, 0 to 1, of the bytes that it may hold."""
+    return info.state.bytes / info.config.max_bytes if info.config.max_bytes else 0.0
+
+
 async def bind(
     js: JetStreamContext, consumer: Consumer, stopping: Callable[[], bool]
 ) -> JetStreamContext.PullSubscription | None:
-    """Creates or updates the durable consumer and binds to it; waits for the stream, which its producer makes.
-
-    Returns None when `stopping` comes first.
-    """
-    config = consumer_config(consumer)
-    waited = False
+    """Binds to the durable consumer; waits for it while it is missing. Returns None when `stopping` comes first."""
+    said = False
     while not stopping():
         try:
-            await js.add_consumer(consumer.stream, config)
-            return await js.pull_subscribe_bind(consumer.durable, stream=consumer.stream)
-        except NotFoundError:
-            if not waited:
-                log.info("waiting for a stream", stream=consumer.stream, consumer=consumer.durable)
-            waited = True
+            info = await js.consumer_info(consumer.stream, consumer.durable)
+        except nats.errors.Error as error:
+            if not said:
+                why = "run the command `streams`" if isinstance(error, NotFoundError) else type(error).__name__
+                log.warning("waiting for a consumer", stream=consumer.stream, consumer=consumer.durable, reason=why)
+            said = True
             await asyncio.sleep(0.5)
+            continue
+        if missing := set(consumer.subjects) - {info.config.filter_subject, *(info.config.filter_subjects or ())}:
+            # What is published there meanwhile is lost for this service.
+            log.error("a consumer lacks subjects: run the command `streams`", subjects=", ".join(sorted(missing)))
+        return await js.pull_subscribe_bind(consumer.durable, stream=consumer.stream)
     return None
+
+
+class Reader:
+    """Reads a stream once, beside its consumers. An operator's: the accounts of services may make no consumer."""
+
+    def __init__(
+        self, js: JetStreamContext, stream: str, consumer: str, subscription: JetStreamContext.PullSubscription
+    ) -> None:
+        self._js = js
+        self._stream = stream
+        self._consumer = consumer
+        self._subscription = subscription
+
+    async def waiting(self) -> AsyncIterator[Msg]:
+        """What waits for this reader now, oldest first."""
+        left = await self._waits()
+        while left > 0:
+            try:
+                fetched = await self._subscription.fetch(min(left, 500), timeout=2)
+            except (TimeoutError, nats.errors.TimeoutError):
+                left = min(left, await self._waits())  # some were deleted meanwhile
+                continue
+            left -= len(fetched)
+            for msg in fetched:
+                yield msg
+
+    async def _waits(self) -> int:
+        return (await self._js.consumer_info(self._stream, self._consumer)).num_pending or 0
+
+
+@asynccontextmanager
+async def reading(
+    js: JetStreamContext, stream: str, subjects: Sequence[str], deliver: api.DeliverPolicy
+) -> AsyncIterator[Reader]:
+    """A reader of a stream for the time of the block: of all that is there, or of what comes from now on (`NEW`).
+
+    Raises NotFoundError when there is no such stream.
+    """
+    config = api.ConsumerConfig(
+        filter_subjects=list(subjects),
+        deliver_policy=deliver,
+        ack_policy=api.AckPolicy.NONE,
+        inactive_threshold=READING_FORGOTTEN,
+    )
+    consumer = await js.add_consumer(stream, config)
+    subscription = await js.pull_subscribe_bind(consumer.name, stream=stream)
+    try:
+        yield Reader(js, stream, consumer.name, subscription)
+    finally:
+        # It holds what it has not read: it must not stay.
+        with suppress(nats.errors.Error):
+            await subscription.unsubscribe()
+            await js.delete_consumer(stream, consumer.name)

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from dui_kit.schema import create_kit_tables, protect
+from dui_kit.db.schema import create_kit_tables, protect
 from sqlalchemy.dialects.postgresql import UUID
 
 revision = "0001"

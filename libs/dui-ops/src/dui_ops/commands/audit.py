@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from dui_identity.journal.heads import known_keys
@@ -20,9 +19,10 @@ from dui_identity.journal.rules import Defect
 from dui_identity.journal.verify import Report, compare_counters, verify
 
 from dui_ops import operator
-from dui_ops.stack import StackError
+from dui_ops.associations import resolve
+from dui_ops.database import Connection, connect
+from dui_ops.state import StackError
 
-Connection = psycopg.Connection[tuple[Any, ...]]
 Counters = Mapping[str, tuple[int, int]]
 
 _TENANTS = """SELECT t.tenant_id::text, coalesce(a.slug, t.tenant_id::text) FROM (
@@ -35,10 +35,8 @@ _SOURCES = "SELECT service, last_sequence FROM journal_source WHERE tenant_id = 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("audit", help="prove that the access journal is whole", description=__doc__)
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    check = actions.add_parser("verify", help="verify the chain of one association, or of all", description=__doc__)
-    which = check.add_mutually_exclusive_group()
-    which.add_argument("--tenant", metavar="SLUG", help="this association only (its slug or its id)")
-    which.add_argument("--all", action="store_true", help="every association (the default)")
+    check = actions.add_parser("verify", help="verify the chain of every association, or of one", description=__doc__)
+    check.add_argument("--tenant", help="this association only, by its slug or its id")
     check.add_argument(
         "--wait", type=float, default=15.0, metavar="SECONDS", help="time for entries under way to arrive"
     )
@@ -75,14 +73,12 @@ def audit(sources: Sources, wanted: str | None, wait: float) -> int:
     keys = known_keys(sources.key_file)
     # Read before the chain: what they count must then be in it.
     counters = _counters(sources.databases)
-    with psycopg.connect(sources.databases["identity"], options="-c timezone=UTC") as connection:
+    with connect("identity", sources.databases["identity"], options="-c timezone=UTC") as connection:
         tenants: dict[str, str] = dict(connection.execute(_TENANTS).fetchall())
         for tenant_id in {*counters, *(path.stem for path in sources.heads.glob("*.heads"))}:
             tenants.setdefault(tenant_id, tenant_id)
-        chosen = {id_: slug for id_, slug in tenants.items() if wanted in {None, id_, slug}}
-        if not chosen:
-            raise StackError(f"no association named {wanted!r}")
-        width = max(map(len, chosen.values()))
+        chosen = tenants if wanted is None else {(id_ := resolve(wanted, tenants)): tenants[id_]}
+        width = max(map(len, chosen.values()), default=0)
         bad = 0
         for tenant_id, slug in sorted(chosen.items(), key=lambda item: item[1]):
             _wait_for(connection, tenant_id, counters.get(tenant_id, {}), wait)
@@ -101,7 +97,7 @@ def _counters(databases: Mapping[str, str]) -> dict[str, dict[str, tuple[int, in
     """Association → service → (numbers given, numbers that JetStream has acknowledged)."""
     found: dict[str, dict[str, tuple[int, int]]] = {}
     for service, url in databases.items():
-        with psycopg.connect(url) as connection:
+        with connect(service, url) as connection:
             for tenant_id, given, acknowledged in connection.execute(_COUNTERS):
                 found.setdefault(tenant_id, {})[service] = (given, acknowledged)
     return found

@@ -6,11 +6,11 @@ import argparse
 import json
 import sys
 
-from dui_kit.worker.dead_letters import DeadLetter, letters, replay
+from dui_kit.worker.dead_letters import DeadLetter, NotAnEventError, letters, replay
 from nats.js import JetStreamContext
 
 from dui_ops.jetstream import ask
-from dui_ops.stack import StackError
+from dui_ops.state import StackError
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,7 +53,12 @@ def run_replay(arguments: argparse.Namespace) -> int:
                 sent.append(each.number)
         return sent
 
-    sent = ask(send)
+    try:
+        sent = ask(send)
+    except NotAnEventError as error:
+        raise StackError(
+            f"letter {error} names a subject that is no event's: no consumer wrote it, delete it"
+        ) from None
     sys.stdout.write(f"{len(sent)} sent again\n")
     if missing := wanted - set(sent):
         raise StackError(f"no dead letter has the number {', '.join(map(str, sorted(missing)))}")

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 
-import grpc
-import httpx
-import nats
-import nats.errors
 import psycopg
-from dui_kit.clients import Client
-from dui_kit.credentials import ServiceToken
-from dui_kit.database import make_engine
-from dui_kit.facts import FACTS_OF
+from dui_kit.db.database import make_engine
+from dui_kit.facts import KNOWN_TENANTS, OWNERS
 from dui_kit.settings import ServiceSettings
-from dui_kit.worker.rebuild import Rebuilt, all_tenants, identity_snapshot, rebuild, records_snapshot
+from dui_kit.worker.rebuild import Rebuilt, Snapshot, rebuild
+from nats.js import JetStreamContext
+from sqlalchemy.exc import DBAPIError
 
 from dui_ops import operator
-from dui_ops.stack import StackError
+from dui_ops.associations import known, resolve, slugs
+from dui_ops.calls import Account, RemoteOwner
+from dui_ops.database import connect
+from dui_ops.jetstream import ask
+from dui_ops.state import StackError
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,7 +30,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     again = actions.add_parser("rebuild", help="from the owners' snapshots and the tail of their streams")
     again.add_argument("service", help="whose projections: `records`")
-    again.add_argument("--tenant", metavar="ID", help="one association only, by its id")
+    again.add_argument("--tenant", help="this association only, by its slug or its id")
     again.set_defaults(run=run)
 
 
@@ -41,54 +40,49 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def rebuild_projections(service: str, tenant: str | None = None) -> None:
-    """Rebuilds and prints what was done; StackError when the platform does not answer."""
-    os.environ.update(operator.environment(service))
-    # The owner that is the service itself leaves its own target empty: it has no projection of its own facts to rebuild.
-    settings = ServiceSettings()
+    """Rebuilds and prints what was done, for every association or for the one named by its slug or its id; StackError when
+    the platform does not answer."""
+    settings = operator.settings(operator.environment(service))
+    tenant_id = resolve(tenant, slugs(known())) if tenant else None
+    connect(service, settings.database_url.get_secret_value()).close()  # a pool would say less of why it cannot
     try:
-        done = asyncio.run(_rebuild(service, settings, tenant))
-    except grpc.RpcError as error:
-        raise StackError(f"an owner does not answer: {getattr(error, 'details', lambda: '')()}") from None
-    except psycopg.errors.UndefinedTable:
-        raise StackError(f"the database of {service} lacks a table: run its migrations first") from None
-    except (OSError, nats.errors.Error, httpx.HTTPError, psycopg.OperationalError) as error:
-        raise StackError(f"the platform does not answer ({type(error).__name__})") from None
+        done = ask(lambda js: _rebuild(service, settings, tenant_id, js))
+    except (DBAPIError, psycopg.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, psycopg.errors.UndefinedTable):
+            raise StackError(f"the database of {service} lacks a table: run its migrations first") from None
+        raise StackError(f"the database of {service} does not do what it is asked ({type(cause).__name__})") from None
     for tenant_id, each in done:
         sys.stdout.write(f"{tenant_id}  {each.owner}: {each.snapshot} facts, {each.tail} of the tail\n")
 
 
-async def _rebuild(service: str, settings: ServiceSettings, wanted: str | None) -> list[tuple[str, Rebuilt]]:
-    token = ServiceToken(settings)
-    identity, records = Client(settings.identity_target), Client(settings.records_target)
-    snapshots = {
-        owner: snapshot
-        for owner, target, snapshot in (
-            ("identity", settings.identity_target, identity_snapshot(identity, token)),
-            ("records", settings.records_target, records_snapshot(records, token)),
-        )
-        if target and owner != service
-    }
-    if missing := set(FACTS_OF) - set(snapshots) - {service}:
-        raise StackError(f"DUI_{missing.pop().upper()}_TARGET is not set")
+async def _rebuild(
+    service: str, settings: ServiceSettings, wanted: str | None, js: JetStreamContext
+) -> list[tuple[str, Rebuilt]]:
+    account = Account(settings)
+    # The owner that is the service itself leaves its own target empty: it has no projection of its own facts to rebuild.
+    targets = {"identity": settings.identity_target, "records": settings.records_target}
+    if missing := [owner for owner in OWNERS if owner != service and not targets[owner]]:
+        raise StackError(f"DUI_{missing[0].upper()}_TARGET is not set")
+    owners = {owner: RemoteOwner(owner, targets[owner], account) for owner in OWNERS if owner != service}
+    snapshots: dict[str, Snapshot] = {name: owner.all for name, owner in owners.items()}
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=1, name="dui-rebuild")
-    client = await nats.connect(operator.nats_url(), connect_timeout=3, max_reconnect_attempts=1)
     try:
-        tenants = [wanted] if wanted else await asyncio.to_thread(_tenants, service, settings, identity, token)
+        tenants = [wanted] if wanted else await asyncio.to_thread(_tenants, service, settings, owners.get("identity"))
         return [
             (tenant_id, each)
             for tenant_id in tenants
-            for each in await rebuild(service, engine, client.jetstream(), tenant_id, snapshots)
+            for each in await rebuild(service, engine, js, tenant_id, snapshots)
         ]
     finally:
-        await client.close()
         engine.dispose()
-        for remote in (identity, records):
-            remote.close()
+        for owner in owners.values():
+            owner.close()
 
 
-def _tenants(service: str, settings: ServiceSettings, identity: Client, token: ServiceToken) -> list[str]:
-    if service == "identity":
+def _tenants(service: str, settings: ServiceSettings, identity: RemoteOwner | None) -> list[str]:
+    if identity is None:
         # It knows them itself; its relay role may read their list.
-        with psycopg.connect(settings.database_relay_url.get_secret_value()) as connection:
-            return [row[0] for row in connection.execute("SELECT tenant_id::text FROM access_tenant ORDER BY 1")]
-    return all_tenants(identity, token)
+        with connect(service, settings.database_relay_url.get_secret_value()) as connection:
+            return [row[0] for row in connection.execute(KNOWN_TENANTS)]
+    return identity.tenants()

@@ -6,14 +6,18 @@ import argparse
 import sys
 from datetime import datetime
 
-import psycopg
-from dui_kit.worker.recovery import WorkerLeadsError, go_on, resend
+from dui.journal.v1.journal_pb2 import JournalEntry
+from dui_kit.worker.recovery import Kept, RanSinceNeededError, Reached, WorkerLeadsError, go_on, resend
 
 from dui_ops import operator
 from dui_ops.commands.projections import rebuild_projections
-from dui_ops.stack import StackError
+from dui_ops.database import Connection, connect
+from dui_ops.state import StackError
 
-_REACHED = "SELECT tenant_id::text, last_sequence FROM journal_source WHERE service = %s"
+_REACHED = "SELECT tenant_id::text, last_sequence, last_entry_id::text FROM journal_source WHERE service = %s"
+# An entry is appended after it was written; the clocks of two services do not differ by an hour.
+_CHAINED = """SELECT content FROM journal_entry
+WHERE tenant_id = %s AND service = %s AND sequence = %s AND appended_at >= %s::timestamptz - interval '1 hour'"""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,9 +44,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no instant: write it like 2026-11-23T08:00+01:00") from None
     if instant.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} has no zone: 2026-11-23T08:00+01:00")
+        raise argparse.ArgumentTypeError(f"{text!r} has no zone: write it like 2026-11-23T08:00+01:00")
     return instant
 
 
@@ -54,31 +61,36 @@ def _streams(arguments: argparse.Namespace) -> int:
 
 
 def _database(arguments: argparse.Namespace) -> int:
+    service = arguments.service
     try:
-        with psycopg.connect(operator.owner_urls()["identity"]) as identity:
-            reached: dict[str, int] = dict(identity.execute(_REACHED, (arguments.service,)).fetchall())
-    except KeyError:
-        raise StackError(
-            "DUI_IDENTITY_DATABASE_OWNER_URL is not set: identity tells where the journal stands"
-        ) from None
-    except psycopg.Error as error:
-        raise StackError(f"the database of identity does not answer ({type(error).__name__})") from None
-    try:
-        with _relay(arguments.service) as connection:
-            behind = go_on(connection, reached, ran_since=arguments.ran_since)
+        with connect("identity", operator.identity_owner_url()) as identity, _relay(service) as connection:
+            rows = identity.execute(_REACHED, (service,)).fetchall()
+            reached = {tenant_id: Reached(sequence, entry_id) for tenant_id, sequence, entry_id in rows}
+            behind, kept = go_on(connection, reached, ran_since=arguments.ran_since)
+            if not all(_is_chained(identity, service, entry) for entry in kept):
+                raise StackError(
+                    "entries were written before that instant and are not in the chain: give an earlier one"
+                )
     except WorkerLeadsError:
-        raise StackError(f"a worker of {arguments.service} runs: stop it first") from None
-    sys.stdout.write(f"{arguments.service}: the journals of {behind} of {len(reached)} associations were behind\n")
+        raise StackError(f"a worker of {service} runs: stop it first") from None
+    except RanSinceNeededError:
+        raise StackError(
+            f"{service} ran since its database was set back: tell since when with --ran-since, rather too early than too late"
+        ) from None
+    sys.stdout.write(f"{service}: the journals of {behind} of {len(reached)} associations were behind\n")
     # What it knew of others is as old as the backup: somebody who was suspended since would get in again.
     rebuild_projections(arguments.service)
     return 0
 
 
-def _relay(service: str) -> psycopg.Connection[tuple[object, ...]]:
+def _is_chained(identity: Connection, service: str, entry: Kept) -> bool:
+    """Whether the chain has this very entry under its number."""
+    found = identity.execute(_CHAINED, (entry.tenant_id, service, entry.sequence, entry.created_at)).fetchone()
+    return found is not None and JournalEntry.FromString(found[0]).entry_id == entry.entry_id
+
+
+def _relay(service: str) -> Connection:
     url = operator.environment(service).get("DUI_DATABASE_RELAY_URL")
     if not url:
         raise StackError("DUI_DATABASE_RELAY_URL is not set")
-    try:
-        return psycopg.connect(url)
-    except psycopg.Error as error:
-        raise StackError(f"the database of {service} does not answer ({type(error).__name__})") from None
+    return connect(service, url)

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 
 from dui_ops import probes
-from dui_ops.stack import load
+from dui_ops.state import load
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,4 +1,4 @@
-"""Facts that broken glass publishes. The event is also the officer's immediate notice: it names no reason in words."""
+"""The fact that an emergency opening publishes: it names no reason in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of broken glass: one person, four hours, a reason, and a review that somebody else makes."""
+"""Rules of break-glass access: one person, four hours, a reason, and a review that somebody else makes."""
 
 from __future__ import annotations
 

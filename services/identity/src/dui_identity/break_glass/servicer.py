@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dui.identity.v1 import access_pb2 as pb
-from dui_kit.call import Call
+from dui_kit.calls.call import Call
+from dui_kit.db.tables import access_person
 from dui_kit.errors import not_found
-from dui_kit.tables import access_person
-from dui_kit.times import from_micros, micros, to_timestamp
-from sqlalchemy import func, select, tuple_
+from dui_kit.times import to_timestamp
+from sqlalchemy import func, select
 
 from dui_identity.break_glass import rules
 from dui_identity.break_glass.events import break_glass_changed
@@ -15,7 +15,9 @@ from dui_identity.break_glass.tables import BreakGlass
 
 
 class BreakGlassServicer:
-    """`dui.identity.v1.BreakGlassService`."""
+    """Opens records in an emergency; the officer reviews each."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["BreakGlassService"]
 
     def BreakGlass(self, request: pb.BreakGlassRequest, call: Call) -> pb.BreakGlassResponse:
         """Opens one person's record for 4 hours. A review still to be made stops nobody."""
@@ -46,20 +48,11 @@ class BreakGlassServicer:
 
     def ListBreakGlasses(self, request: pb.ListBreakGlassesRequest, call: Call) -> pb.ListBreakGlassesResponse:
         """The emergencies of the association, newest first."""
-        page = call.page(request)
-        query = (
-            select(BreakGlass)
-            .where(BreakGlass.tenant_id == call.tenant_id)
-            .order_by(BreakGlass.valid_from.desc(), BreakGlass.break_glass_id.desc())
-            .limit(page.size + 1)
-        )
+        query = select(BreakGlass).where(BreakGlass.tenant_id == call.tenant_id)
         if request.pending_only:
             query = query.where(BreakGlass.verdict.is_(None))
-        if page.after:
-            before = (from_micros(int(page.after[0] or 0)), page.after[1])
-            query = query.where(tuple_(BreakGlass.valid_from, BreakGlass.break_glass_id) < before)
-        rows, token = page.cut(
-            call.session.scalars(query).all(), key=lambda row: (micros(row.valid_from), row.break_glass_id)
+        rows, token = call.page(request).fetch(
+            call.session, query, BreakGlass.valid_from, BreakGlass.break_glass_id, newest_first=True
         )
         call.saw(row.beneficiary_id for row in rows)
         return pb.ListBreakGlassesResponse(break_glasses=[_break_glass(row) for row in rows], next_page_token=token)

@@ -1,10 +1,10 @@
-"""Table of broken glass."""
+"""Table of break-glass access."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from dui_kit.tables import Base
+from dui_kit.db.tables import Base
 from sqlalchemy import CheckConstraint, DateTime, ForeignKeyConstraint, Index, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column

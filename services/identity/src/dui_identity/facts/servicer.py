@@ -2,114 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-
-from dui.access.v1 import facts_pb2
 from dui.identity.v1 import access_pb2 as pb
-from dui_kit.call import Call
+from dui_kit.calls.call import Call
+from dui_kit.calls.snapshots import facts_in, page_of_facts
+from dui_kit.db.tables import (
+    access_account,
+    access_assignment,
+    access_break_glass,
+    access_facility,
+    access_policy,
+    access_tenant,
+    access_unit,
+)
 from dui_kit.errors import not_found
+from sqlalchemy import ColumnElement, Table, select, true
 
-from dui_identity.break_glass.queries import open_glass_after, open_glass_of
-from dui_identity.organisation.events import facility_changed, unit_changed
-from dui_identity.organisation.queries import all_tenants, facilities_after, place_of, tenant_fact, units_after
-from dui_identity.policy.queries import policy_facts
-from dui_identity.staff.events import account_changed, assignment_changed
-from dui_identity.staff.queries import accounts_after, assignments_after, of_subject
-
-#: An item of the snapshot: its kind, its id within it, and the fact.
-_Item = tuple[int, str, facts_pb2.AccessFact]
-_Fact = facts_pb2.AccessFact
+from dui_identity.organisation.queries import all_tenants
 
 
 class AccessFactServicer:
-    """`dui.identity.v1.AccessFactService`."""
+    """Snapshots of the access facts."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["AccessFactService"]
 
     def ListAccessFacts(self, request: pb.ListAccessFactsRequest, call: Call) -> pb.ListAccessFactsResponse:
         """Everything of an association, page by page; or in one answer what decides for one subject."""
-        tenant = tenant_fact(call.session, call.tenant_id)
-        if tenant is None:
-            raise not_found("tenant_id")
         if request.subject:
-            facts = [_Fact(tenant=tenant), *_of_subject(call, request.subject)]
-            if request.facility_id:
-                facts += _of_facility(call, request.facility_id)
-            return pb.ListAccessFactsResponse(facts=facts)
-        page = call.page(request)
-        kind, after = (int(page.after[0] or 0), str(page.after[1])) if page.after else (0, "")
-        wanted = page.size + 1
-        items: list[_Item] = []
-        for index, read in enumerate(_KINDS):
-            if index >= kind and len(items) < wanted:
-                found = read(call, after if index == kind and after else None, wanted - len(items))
-                items.extend((index, key, fact) for key, fact in found)
-        rows, token = page.cut(items, key=lambda item: (item[0], item[1]))
-        return pb.ListAccessFactsResponse(facts=[fact for _, _, fact in rows], next_page_token=token)
+            facts = facts_in(call, _of_subject(call, request.subject, request.facility_id))
+            token = ""
+        else:
+            facts, token = page_of_facts(call, call.page(request), _everything(call))
+        if not facts:
+            raise not_found("tenant_id")
+        return pb.ListAccessFactsResponse(facts=facts, next_page_token=token)
 
     def ListTenants(self, request: pb.ListTenantsRequest, call: Call) -> pb.ListTenantsResponse:  # noqa: ARG002
         """Every association, suspended ones included."""
-        return pb.ListTenantsResponse(tenant_ids=sorted(all_tenants(call.session)))
+        return pb.ListTenantsResponse(tenant_ids=sorted(all_tenants(call)))
 
 
-def _of_subject(call: Call, subject: str) -> Iterator[facts_pb2.AccessFact]:
-    accounts, assignments = of_subject(call.session, call.tenant_id, subject)
-    for account in accounts:
-        yield _Fact(account=account_changed(account))
-    for assignment in assignments:
-        yield _Fact(assignment=assignment_changed(assignment))
-    ids = [account.account_id for account in accounts]
-    for glass in open_glass_of(call.session, call.tenant_id, call.now, ids):
-        yield _Fact(break_glass=glass)
-    for policy in policy_facts(call.session, call.tenant_id):
-        yield _Fact(policy=policy)
+def _everything(call: Call) -> dict[Table, ColumnElement[bool]]:
+    return {
+        access_tenant: true(),
+        access_policy: true(),
+        access_account: true(),
+        access_assignment: true(),
+        access_break_glass: access_break_glass.c.valid_to > call.now,
+        access_facility: true(),
+        access_unit: true(),
+    }
 
 
-def _of_facility(call: Call, facility_id: str) -> Iterator[facts_pb2.AccessFact]:
-    facility, units = place_of(call.session, call.tenant_id, facility_id)
-    if facility is not None:
-        yield _Fact(facility=facility_changed(facility))
-        for unit in units:
-            yield _Fact(unit=unit_changed(unit))
-
-
-_Read = Callable[[Call, str | None, int], Iterable[tuple[str, facts_pb2.AccessFact]]]
-
-
-def _tenants(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, facts_pb2.AccessFact]]:
-    fact = tenant_fact(call.session, call.tenant_id)
-    if fact is not None and after is None and limit:
-        yield fact.tenant_id, _Fact(tenant=fact)
-
-
-def _policies(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, facts_pb2.AccessFact]]:
-    facts = [fact for fact in policy_facts(call.session, call.tenant_id) if fact.profession > int(after or 0)]
-    for fact in facts[:limit]:
-        yield str(fact.profession), _Fact(policy=fact)
-
-
-def _accounts(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, facts_pb2.AccessFact]]:
-    for row in accounts_after(call.session, call.tenant_id, after, limit):
-        yield row.account_id, _Fact(account=account_changed(row))
-
-
-def _assignments(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, facts_pb2.AccessFact]]:
-    for row in assignments_after(call.session, call.tenant_id, after, limit):
-        yield row.assignment_id, _Fact(assignment=assignment_changed(row))
-
-
-def _glasses(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, facts_pb2.AccessFact]]:
-    for key, fact in open_glass_after(call.session, call.tenant_id, call.now, after, limit):
-        yield key, _Fact(break_glass=fact)
-
-
-def _facilities(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, facts_pb2.AccessFact]]:
-    for row in facilities_after(call.session, call.tenant_id, after, limit):
-        yield row.facility_id, _Fact(facility=facility_changed(row))
-
-
-def _units(call: Call, after: str | None, limit: int) -> Iterator[tuple[str, facts_pb2.AccessFact]]:
-    for row in units_after(call.session, call.tenant_id, after, limit):
-        yield row.unit_id, _Fact(unit=unit_changed(row))
-
-
-#: The kinds of a snapshot in their order, which page tokens rely on: add at the end.
-_KINDS: tuple[_Read, ...] = (_tenants, _policies, _accounts, _assignments, _glasses, _facilities, _units)
+def _of_subject(call: Call, subject: str, facility_id: str) -> dict[Table, ColumnElement[bool]]:
+    """The accounts of a subject (a second one when they left and came back) and what decides for them; of places, one
+    facility with its units."""
+    own = access_account.c.tenant_id == call.tenant_id, access_account.c.subject == subject
+    accounts = call.session.scalars(select(access_account.c.account_id).where(*own)).all()
+    wanted: dict[Table, ColumnElement[bool]] = {
+        access_tenant: true(),
+        access_policy: true(),
+        access_account: access_account.c.subject == subject,
+        access_assignment: access_assignment.c.account_id.in_(accounts),
+        access_break_glass: access_break_glass.c.account_id.in_(accounts) & (access_break_glass.c.valid_to > call.now),
+    }
+    if facility_id:
+        wanted[access_facility] = access_facility.c.facility_id == facility_id
+        wanted[access_unit] = access_unit.c.facility_id == facility_id
+    return wanted

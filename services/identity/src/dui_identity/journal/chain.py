@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import psycopg
 from dui.journal.v1 import journal_pb2
-from dui_kit.database import raw
+from dui_kit.db.database import raw
 from dui_kit.times import from_timestamp, micros
-from dui_kit.worker import Consumer, ConsumerCall, Event, Hold, Reject
+from dui_kit.wire.telemetry import log
+from dui_kit.worker import Consumer, Event, JournalKeeper, Reject, WorkerCall
 from dui_kit.worker.streams import JOURNAL_STREAM
 
 from dui_identity.journal.rules import genesis, link
@@ -23,7 +24,7 @@ CLOCKS_APART = timedelta(hours=1)
 
 _KNOWN = """SELECT sequence, content FROM journal_entry
 WHERE tenant_id = %s AND appended_at >= %s AND service = %s AND sequence = ANY(%s)"""
-_LOCK = """SELECT h.chain_index, h.hash, h.appended_at, s.last_sequence
+_LOCK = """SELECT h.chain_index, h.hash, h.appended_at, s.last_sequence, s.last_entry_id::text
 FROM journal_head h LEFT JOIN journal_source s ON s.tenant_id = h.tenant_id AND s.service = %s
 WHERE h.tenant_id = %s FOR UPDATE OF h"""
 _FIRST = """INSERT INTO journal_head (tenant_id, chain_index, hash, appended_at) VALUES (%s, 0, %s, %s)
@@ -44,17 +45,20 @@ _ready_months: set[tuple[int, int]] = set()
 _ready_lock = threading.Lock()
 
 
-def append(call: ConsumerCall, event: Event) -> None:
+def append(call: WorkerCall, event: Event) -> None:
     """Appends a batch, in the order of its numbers, under the lock of the association's head.
 
-    Entries that are there already are passed over. A gap before the batch raises `Hold`: it waits, and nothing is ever
-    skipped. A number that comes back with another entry raises `Reject` (a service whose database was set back).
+    Entries that are there already are passed over. A batch behind a gap is not appended: its service learns how far the
+    chain stands, keeps what is missing and sends it again, so nothing is ever skipped. `Reject` when the batch does not
+    continue the journal that the chain has: another entry under a number that is there, or before its first number. Then
+    the database of the service was set back, and its entries wait there until an operator has seen to it (`dui recover`).
     """
     batch = cast("journal_pb2.JournalBatch", event.message)
-    if batch.tenant_id != call.tenant_id or not batch.service:
+    if (batch.tenant_id, batch.service) != (call.tenant_id, event.source):
         raise Reject("WRONG_BATCH")
     connection = raw(call.session)
-    chain_index, head, head_at, last = _lock(connection, call.tenant_id, batch.service, call.now)
+    head = _lock(connection, call.tenant_id, batch.service, call.now)
+    last = head.last_sequence
     entries: list[journal_pb2.JournalEntry] = []
     again: list[journal_pb2.JournalEntry] = []
     for entry in batch.entries:
@@ -63,17 +67,30 @@ def append(call: ConsumerCall, event: Event) -> None:
         elif entry.sequence == last + len(entries) + 1:
             entries.append(entry)
         else:
-            raise Hold
+            log.warning("a batch of the journal came before an earlier one", service=batch.service, last=last)
+            return
     if again and not _are_there(connection, call.tenant_id, batch.service, again):
+        raise Reject("SEQUENCE_REUSED")
+    if entries and not again and batch.previous_entry_id != head.last_entry_id:
         raise Reject("SEQUENCE_REUSED")
     if entries:
         # The order of time must be the order of the chain, also when a clock was set back.
-        at = max(call.now, head_at)
+        at = max(call.now, head.appended_at)
         _ensure_partitions(connection, at)
-        _insert(connection, call.tenant_id, batch.service, entries, at, chain_index, head, last)
+        _insert(connection, call.tenant_id, batch.service, entries, at, head)
 
 
-def _lock(connection: Connection, tenant_id: str, service: str, now: datetime) -> tuple[int, bytes, datetime, int]:
+class _Head(NamedTuple):
+    """The end of the chain, and the last entry that it has of one service (0 and empty: none)."""
+
+    chain_index: int
+    hash: bytes
+    appended_at: datetime
+    last_sequence: int
+    last_entry_id: str
+
+
+def _lock(connection: Connection, tenant_id: str, service: str, now: datetime) -> _Head:
     row = connection.execute(_LOCK, (service, tenant_id)).fetchone()
     if row is None:
         connection.execute(_FIRST, (tenant_id, genesis(tenant_id), now))
@@ -81,8 +98,8 @@ def _lock(connection: Connection, tenant_id: str, service: str, now: datetime) -
     if row is None:
         message = "the head of the journal is not visible"
         raise LookupError(message)
-    chain_index, head, head_at, last = row
-    return chain_index, head, head_at, last or 0
+    chain_index, head, appended_at, last_sequence, last_entry_id = row
+    return _Head(chain_index, head, appended_at, last_sequence or 0, last_entry_id or "")
 
 
 def _are_there(connection: Connection, tenant_id: str, service: str, again: Sequence[journal_pb2.JournalEntry]) -> bool:
@@ -100,24 +117,22 @@ def _insert(
     service: str,
     entries: list[journal_pb2.JournalEntry],
     at: datetime,
-    chain_index: int,
-    head: bytes,
-    last: int,
+    head: _Head,
 ) -> None:
     appended_us = micros(at)
     accounts, denied, glass, contents, hashes = [], [], [], [], []
     subjects: list[str] = []
     subject_indexes: list[int] = []
-    index = chain_index
+    index, last_hash = head.chain_index, head.hash
     for entry in entries:
         index += 1
         content = entry.SerializeToString(deterministic=True)
-        head = link(head, index, appended_us, service, content)
+        last_hash = link(last_hash, index, appended_us, service, content)
         accounts.append(entry.account_id)
         denied.append(is_denied(entry))
         glass.append(entry.break_glass)
         contents.append(content)
-        hashes.append(head)
+        hashes.append(last_hash)
         for beneficiary_id in subjects_of(entry):
             subjects.append(beneficiary_id)
             subject_indexes.append(index)
@@ -127,9 +142,9 @@ def _insert(
             {
                 "tenant": tenant_id,
                 "at": at,
-                "index": chain_index,
+                "index": head.chain_index,
                 "service": service,
-                "sequence": last,
+                "sequence": head.last_sequence,
                 "accounts": accounts,
                 "denied": denied,
                 "glass": glass,
@@ -139,7 +154,7 @@ def _insert(
         )
         if subjects:
             connection.execute(_SUBJECTS, (tenant_id, at, subjects, subject_indexes))
-        connection.execute(_HEAD, (index, head, at, tenant_id))
+        connection.execute(_HEAD, (index, last_hash, at, tenant_id))
         connection.execute(_SOURCE, (tenant_id, service, entries[-1].sequence, entries[-1].entry_id))
 
 
@@ -149,7 +164,10 @@ def is_denied(entry: journal_pb2.JournalEntry) -> bool:
 
 
 def subjects_of(entry: journal_pb2.JournalEntry) -> tuple[str, ...]:
-    """The persons whom an entry concerns: the one that it names, and those whom a list or a search showed; each once."""
+    """The persons whose data somebody saw, or was refused: the one that an entry names, and those whom a list or a search
+    showed; each once. Nobody sees what services ask of each other: those calls are in the journal, under no person."""
+    if entry.calling_service:
+        return ()
     if entry.seen_beneficiary_ids:
         named = (entry.beneficiary_id,) if entry.beneficiary_id else ()
         return tuple(dict.fromkeys((*named, *entry.seen_beneficiary_ids)))
@@ -183,5 +201,10 @@ JOURNAL_CONSUMER = Consumer(
     subjects=("dui.journal.>",),
     handler=append,
     idempotent=True,
+    sent_again=True,
     batch=50,
+)
+JOURNAL_KEEPER = JournalKeeper(
+    JOURNAL_CONSUMER,
+    "SELECT tenant_id::text, service, last_sequence, last_entry_id::text FROM journal_source ORDER BY tenant_id, service",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
-from dui_kit.database import raw
+from dui_kit.db.database import raw
 from dui_kit.times import micros
 from dui_kit.worker import Job, WorkerContext
 
@@ -32,6 +32,9 @@ Keys: TypeAlias = Mapping[str, Ed25519PublicKey]
 _PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----\n?", re.DOTALL)
 
 # Head and sources in one statement: both change in one transaction.
+#: Seconds between two looks at what is to be signed.
+LOOK_SECONDS = 60.0
+
 _NOW = """SELECT h.chain_index, h.hash, h.appended_at, (SELECT coalesce(jsonb_object_agg(s.service, s.last_sequence), '{}')
   FROM journal_source s WHERE s.tenant_id = h.tenant_id), clock_timestamp()
 FROM journal_head h WHERE h.tenant_id = %s"""
@@ -98,14 +101,19 @@ def is_signed(signed: SignedHead, key: Ed25519PublicKey) -> bool:
     return True
 
 
-def sign_head(connection: Connection, tenant_id: str, key: SigningKey) -> Head | None:
-    """Signs the end of an association's chain, unless the last signed head says it already; returns the new head."""
+def sign_head(
+    connection: Connection, tenant_id: str, key: SigningKey, *, unless_since: datetime | None = None
+) -> Head | None:
+    """Signs the end of an association's chain; returns the new head. None when the last signed head says it already, or
+    was signed after `unless_since`."""
     row = connection.execute(_NOW, (tenant_id,)).fetchone()
     if row is None:
         return None
     chain_index, current, appended_at, sources, now = row
     last = connection.execute(_LAST, (tenant_id,)).fetchone()
     if chain_index == 0 or (last and last[1] == chain_index):
+        return None
+    if last and unless_since and datetime.fromisoformat(Head.parse(last[2]).signed_at) > unless_since:
         return None
     head = Head(
         tenant_id=tenant_id,
@@ -179,19 +187,20 @@ def _drop_cut_line(path: Path) -> None:
         os.truncate(path, whole)
 
 
-def sign_and_export(context: WorkerContext, key_file: Path, folder: Path) -> None:
-    """Signs and exports the heads of every association."""
+def sign_and_export(context: WorkerContext, key_file: Path, folder: Path, every: timedelta) -> None:
+    """Signs and exports the heads of the associations whose last one is older than `every`; of all when the worker ends."""
     key = SigningKey(key_file)
+    since = None if context.ending else datetime.now(UTC) - every
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for tenant_id in context.tenants():
-        with context.tenant_session(tenant_id) as session:
-            sign_head(raw(session), tenant_id, key)
+        with context.transaction(tenant_id) as call:
+            sign_head(raw(call.session), tenant_id, key, unless_since=since)
         # After the commit: the file says nothing that the database could still lose.
-        with context.tenant_session(tenant_id) as session:
-            export(raw(session), tenant_id, folder)
+        with context.transaction(tenant_id) as call:
+            export(raw(call.session), tenant_id, folder)
 
 
 def heads_job(key_file: Path, folder: Path, every_seconds: float) -> Job:
-    """Signs and exports each `every_seconds` and when the worker ends."""
-    run = partial(sign_and_export, key_file=key_file, folder=folder)
-    return Job("journal-heads", every_seconds, run, at_shutdown=True)
+    """Signs and exports each `every_seconds`, the first time within a minute of the first entry, and when the worker ends."""
+    run = partial(sign_and_export, key_file=key_file, folder=folder, every=timedelta(seconds=every_seconds))
+    return Job("journal-heads", min(LOOK_SECONDS, every_seconds), run, at_shutdown=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dui_kit.schema import Operations, protect, roles
+from dui_kit.db.schema import Operations, protect, roles
 
 _TABLES = """
 CREATE TABLE journal_entry (

@@ -8,8 +8,8 @@ from typing import Any
 
 from dui.identity.v1 import journal_pb2 as pb
 from dui.journal.v1 import journal_pb2
-from dui_kit.call import Call
-from dui_kit.database import raw
+from dui_kit.calls.call import Call
+from dui_kit.db.database import raw
 from dui_kit.errors import not_found
 from dui_kit.times import from_micros, micros
 from sqlalchemy import text
@@ -52,7 +52,9 @@ WHERE e.tenant_id = :tenant ORDER BY e.appended_at DESC, e.chain_index DESC"""
 
 
 class JournalServicer:
-    """Answers `dui.identity.v1.JournalService`."""
+    """Reads and verifies the journal."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["JournalService"]
 
     def __init__(self, key_file: Path, heads_dir: Path) -> None:
         """`key_file`: the key of the heads, private or public; `heads_dir`: where they are exported."""
@@ -111,14 +113,14 @@ class JournalServicer:
         reply = pb.VerifyJournalResponse(
             valid=report.valid,
             entries=report.entries,
-            anchored_index=report.anchor.chain_index if report.anchor else 0,
+            signed_head_index=report.anchor.chain_index if report.anchor else 0,
             defects=[
                 pb.JournalDefect(code=each.code, chain_index=each.chain_index, detail=each.detail)
                 for each in report.defects
             ],
         )
         if report.anchor:
-            reply.anchored_at.FromJsonString(report.anchor.signed_at.replace("+00:00", "Z"))
+            reply.signed_head_at.FromJsonString(report.anchor.signed_at.replace("+00:00", "Z"))
         return reply
 
 
@@ -151,14 +153,9 @@ def _to_proto(row: Sequence[Any]) -> pb.AccessRecord:
         trace_id=entry.trace_id,
         repeated_call=entry.repeated_call,
     )
-    if entry.HasField("account_id"):
-        record.account_id = entry.account_id
-    if entry.HasField("beneficiary_id"):
-        record.beneficiary_id = entry.beneficiary_id
-    if entry.HasField("facility_id"):
-        record.facility_id = entry.facility_id
-    if entry.HasField("resource_id"):
-        record.resource_id = entry.resource_id
+    for name in ("account_id", "beneficiary_id", "facility_id", "resource_id", "calling_service"):
+        if entry.HasField(name):
+            setattr(record, name, getattr(entry, name))
     if family_name is not None:
         record.professional_name = f"{given_name} {family_name}"
     return record

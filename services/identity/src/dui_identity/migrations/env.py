@@ -1,5 +1,5 @@
 """What Alembic runs: the kit knows how."""
 
-from dui_kit.migrate import run
+from dui_kit.db.migrate import run
 
 run()

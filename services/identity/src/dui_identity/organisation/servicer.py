@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from dui.identity.v1 import organisation_pb2 as pb
 from dui.identity.v1 import professions_pb2
-from dui_kit.call import Call
+from dui_kit.calls.call import Call
 from dui_kit.errors import not_found
 from dui_kit.identifiers import normalise_name
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import select, text
 
 from dui_identity.organisation import rules
 from dui_identity.organisation.events import facility_changed, tenant_changed, unit_changed
 from dui_identity.organisation.queries import association_of, is_facility
 from dui_identity.organisation.tables import Association, Facility, Unit
 from dui_identity.policy.queries import announce_policy, policy_in_force
-from dui_identity.provisioning.queue import enqueue
-from dui_identity.provisioning.rules import Kind
-from dui_identity.staff.opening import Opening
-from dui_identity.staff.rules import Period, clean_email
+from dui_identity.provisioning.queue import association_problem, enqueue
+from dui_identity.provisioning.rules import Kind, Problem, in_vain
+from dui_identity.staff import opening
+from dui_identity.staff.queries import lock_account, professional_of
+from dui_identity.staff.rules import Period, Status, clean_email
 
 _TENANT_OF_SLUG = text("SELECT tenant_of_slug(:slug)")
 
 
 class AssociationServicer:
-    """`dui.identity.v1.AssociationService`."""
+    """Associations: opened and suspended by an operator."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["AssociationService"]
 
     def __init__(self, password_key: bytes) -> None:
         """The key of first passwords, for the first administrators."""
@@ -35,9 +38,11 @@ class AssociationServicer:
         known = call.session.scalar(_TENANT_OF_SLUG, {"slug": wanted.slug})
         if known is not None:
             call.enter_tenant(str(known))
-            row = association_of(call.session, call.tenant_id)
+            row = association_of(call)
             return pb.CreateAssociationResponse(
-                association=_association(row), administrator_account_id=row.administrator_account_id or ""
+                association=_association(row, association_problem(call)),
+                administrator_account_id=row.administrator_account_id or "",
+                temporary_password=self._invite_again(call, row, request.administrator),
             )
         tenant_id = call.new_id()
         call.enter_tenant(tenant_id)
@@ -52,30 +57,52 @@ class AssociationServicer:
         )
         call.session.add(row)
         call.session.flush()
-        enqueue(call.session, tenant_id=tenant_id, account_id=None, kind=Kind.ORGANIZATION, now=call.now)
-        call.session.flush()
+        enqueue(call, account_id=None, kind=Kind.ORGANIZATION)
         call.publish(tenant_changed(row))
-        announce_policy(call.session, call.publish, tenant_id, policy_in_force(call.session, tenant_id))
+        announce_policy(call, policy_in_force(call))
         password = self._first_administrator(call, row, request.administrator)
-        reply = pb.CreateAssociationResponse(
-            association=_association(row), administrator_account_id=row.administrator_account_id or ""
+        return pb.CreateAssociationResponse(
+            association=_association(row),
+            administrator_account_id=row.administrator_account_id or "",
+            temporary_password=password,
         )
-        if password is not None:
-            reply.temporary_password = password
-        return reply
 
     def _first_administrator(self, call: Call, row: Association, who: pb.FirstAdministrator) -> str | None:
-        opening = Opening(call.session, call.publish, call.tenant_id, call.now, None, self._password_key)
-        professional = opening.professional(
+        professional = opening.add_professional(
+            call,
             family_name=rules.clean_name(who.family_name, field="administrator.family_name"),
             given_name=rules.clean_name(who.given_name, field="administrator.given_name"),
             profession=professions_pb2.PROFESSION_ADMINISTRATOR,
             email=clean_email(who.email) or None,
         )
-        account, password = opening.account(professional, who.login, field="administrator.login")
-        opening.assignment(account.account_id, professions_pb2.PROFESSION_ADMINISTRATOR, Period(call.now, None))
+        account, password = opening.open_account(
+            call,
+            professional,
+            who.login,
+            field="administrator.login",
+            author_account_id=None,
+            password_key=self._password_key,
+        )
+        opening.assign(
+            call,
+            account.account_id,
+            professions_pb2.PROFESSION_ADMINISTRATOR,
+            Period(call.now, None),
+            author_account_id=None,
+        )
         row.administrator_account_id = account.account_id
         return password
+
+    def _invite_again(self, call: Call, row: Association, who: pb.FirstAdministrator) -> str | None:
+        """Invites the first administrator once more, as they are told of now, when nothing came of the invitation: until they
+        have entered there is nobody else who could."""
+        account = lock_account(call, row.administrator_account_id) if row.administrator_account_id else None
+        if account is None or not in_vain(Status(account.status), Problem(account.problem)):
+            return None
+        professional = professional_of(call, account.professional_id, lock=True)
+        professional.email = clean_email(who.email) or None
+        professional.version += 1
+        return opening.invite(call, account, professional, password_key=self._password_key)
 
     def SetAssociationStatus(
         self, request: pb.SetAssociationStatusRequest, call: Call
@@ -90,16 +117,18 @@ class AssociationServicer:
             row.active = request.active
             row.version += 1
             call.publish(tenant_changed(row))
-            enqueue(call.session, tenant_id=call.tenant_id, account_id=None, kind=Kind.ORGANIZATION, now=call.now)
+            enqueue(call, account_id=None, kind=Kind.ORGANIZATION)
         return pb.SetAssociationStatusResponse(association=_association(row))
 
     def GetAssociation(self, request: pb.GetAssociationRequest, call: Call) -> pb.GetAssociationResponse:  # noqa: ARG002
         """The caller's association."""
-        return pb.GetAssociationResponse(association=_association(association_of(call.session, call.tenant_id)))
+        return pb.GetAssociationResponse(association=_association(association_of(call), association_problem(call)))
 
 
 class FacilityServicer:
-    """`dui.identity.v1.FacilityService`."""
+    """Facilities of the association."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["FacilityService"]
 
     def CreateFacility(self, request: pb.CreateFacilityRequest, call: Call) -> pb.CreateFacilityResponse:
         """Adds a facility."""
@@ -116,16 +145,8 @@ class FacilityServicer:
 
     def ListFacilities(self, request: pb.ListFacilitiesRequest, call: Call) -> pb.ListFacilitiesResponse:
         """The facilities, by name."""
-        page = call.page(request)
-        query = (
-            select(Facility)
-            .where(Facility.tenant_id == call.tenant_id)
-            .order_by(Facility.name_key, Facility.facility_id)
-            .limit(page.size + 1)
-        )
-        if page.after:
-            query = query.where(tuple_(Facility.name_key, Facility.facility_id) > page.after)
-        rows, token = page.cut(call.session.scalars(query).all(), key=lambda row: (row.name_key, row.facility_id))
+        query = select(Facility).where(Facility.tenant_id == call.tenant_id)
+        rows, token = call.page(request).fetch(call.session, query, Facility.name_key, Facility.facility_id)
         return pb.ListFacilitiesResponse(facilities=[_facility(row) for row in rows], next_page_token=token)
 
     def UpdateFacility(self, request: pb.UpdateFacilityRequest, call: Call) -> pb.UpdateFacilityResponse:
@@ -148,7 +169,9 @@ class FacilityServicer:
 
 
 class UnitServicer:
-    """`dui.identity.v1.UnitService`."""
+    """Units of a facility."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["UnitService"]
 
     def CreateUnit(self, request: pb.CreateUnitRequest, call: Call) -> pb.CreateUnitResponse:
         """Adds a unit to a facility."""
@@ -163,16 +186,8 @@ class UnitServicer:
     def ListUnits(self, request: pb.ListUnitsRequest, call: Call) -> pb.ListUnitsResponse:
         """The units of a facility, by name."""
         self._check_facility(call, request.facility_id)
-        page = call.page(request)
-        query = (
-            select(Unit)
-            .where(Unit.tenant_id == call.tenant_id, Unit.facility_id == request.facility_id)
-            .order_by(Unit.name_key)
-            .limit(page.size + 1)
-        )
-        if page.after:
-            query = query.where(Unit.name_key > page.after[0])
-        rows, token = page.cut(call.session.scalars(query).all(), key=lambda row: (row.name_key,))
+        query = select(Unit).where(Unit.tenant_id == call.tenant_id, Unit.facility_id == request.facility_id)
+        rows, token = call.page(request).fetch(call.session, query, Unit.name_key)
         return pb.ListUnitsResponse(units=[_unit(row) for row in rows], next_page_token=token)
 
     def UpdateUnit(self, request: pb.UpdateUnitRequest, call: Call) -> pb.UpdateUnitResponse:
@@ -197,11 +212,11 @@ class UnitServicer:
 
     @staticmethod
     def _check_facility(call: Call, facility_id: str) -> None:
-        if not is_facility(call.session, call.tenant_id, facility_id):
+        if not is_facility(call, facility_id):
             raise not_found("facility_id")
 
 
-def _association(row: Association) -> pb.Association:
+def _association(row: Association, problem: int = 0) -> pb.Association:
     return pb.Association(
         association_id=row.tenant_id,
         slug=row.slug,
@@ -209,6 +224,7 @@ def _association(row: Association) -> pb.Association:
         finess_ej=row.finess_ej,
         siren=row.siren,
         active=row.active,
+        provisioning_problem=problem,  # type: ignore[arg-type]
         etag=Call.etag(row.tenant_id, row.version),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dui_kit.tables import Base
+from dui_kit.db.tables import Base
 from sqlalchemy import Boolean, ForeignKeyConstraint, Integer, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import Mapped, mapped_column

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import sha256
 
 from dui.access.v1 import facts_pb2
 from dui.options.v1 import options_pb2
-from google.protobuf.message import Message
+from dui_kit.db.transaction import Transaction
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import Session
 
 from dui_identity.policy.defaults import PROFESSIONS, default_policy
 from dui_identity.policy.events import policy_changed
@@ -21,11 +19,11 @@ from dui_identity.policy.tables import PolicyOverride, PolicyPublication
 GUARDED = (options_pb2.CATEGORY_ACCOUNT, options_pb2.CATEGORY_POLICY)
 
 
-def policy_in_force(session: Session, tenant_id: str) -> Policy:
+def policy_in_force(transaction: Transaction) -> Policy:
     """The policy of an association: the platform's defaults with its overrides."""
     last = (
         select(PolicyOverride.profession, PolicyOverride.category, PolicyOverride.actions)
-        .where(PolicyOverride.tenant_id == tenant_id)
+        .where(PolicyOverride.tenant_id == transaction.tenant_id)
         .ext(distinct_on(PolicyOverride.profession, PolicyOverride.category))
         .order_by(PolicyOverride.profession, PolicyOverride.category, PolicyOverride.sequence.desc())
     )
@@ -33,7 +31,7 @@ def policy_in_force(session: Session, tenant_id: str) -> Policy:
         default_policy(),
         [
             ((profession, category), frozenset(actions))
-            for profession, category, actions in session.execute(last)
+            for profession, category, actions in transaction.session.execute(last)
             if actions is not None
         ],
     )
@@ -44,38 +42,31 @@ def guardians(policy: Policy) -> tuple[frozenset[int], ...]:
     return tuple(policy.professions_that_may(ADMINISTER, category) for category in GUARDED)
 
 
-def announce_policy(session: Session, publish: Callable[[Message], None], tenant_id: str, policy: Policy) -> None:
+def announce_policy(transaction: Transaction, policy: Policy) -> None:
     """Publishes the rights of each profession that are not as they were last announced.
 
     The association's row must be locked: versions are given one after another.
     """
     known = {
         row.profession: row
-        for row in session.scalars(select(PolicyPublication).where(PolicyPublication.tenant_id == tenant_id))
+        for row in transaction.session.scalars(
+            select(PolicyPublication).where(PolicyPublication.tenant_id == transaction.tenant_id)
+        )
     }
     for profession in PROFESSIONS.values():
         row = known.get(profession)
         fact = policy_changed(policy, profession, version=row.version + 1 if row else 1)
         digest = _digest(fact)
         if row is None:
-            session.add(PolicyPublication(tenant_id=tenant_id, profession=profession, version=1, digest=digest))
+            transaction.session.add(
+                PolicyPublication(tenant_id=transaction.tenant_id, profession=profession, version=1, digest=digest)
+            )
         elif row.digest != digest:
             row.version += 1
             row.digest = digest
         else:
             continue
-        publish(fact)
-
-
-def policy_facts(session: Session, tenant_id: str) -> list[facts_pb2.PolicyChanged]:
-    """The policy in force as facts, in the versions last announced."""
-    policy = policy_in_force(session, tenant_id)
-    published = session.execute(
-        select(PolicyPublication.profession, PolicyPublication.version)
-        .where(PolicyPublication.tenant_id == tenant_id)
-        .order_by(PolicyPublication.profession)
-    )
-    return [policy_changed(policy, profession, version=version) for profession, version in published]
+        transaction.publish(fact)
 
 
 def _digest(fact: facts_pb2.PolicyChanged) -> bytes:

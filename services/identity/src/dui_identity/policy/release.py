@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from dui_kit.database import raw
-from dui_kit.outbox import Outbox
-from dui_kit.worker.contract import ConsumerCall, Job, WorkerContext
+from dui_kit.worker.parts import Job, WorkerContext
 
 from dui_identity.organisation.queries import association_of
 from dui_identity.policy.queries import announce_policy, policy_in_force
@@ -20,12 +16,9 @@ def announce_everywhere(context: WorkerContext) -> None:
     for tenant_id in context.tenants():
         if context.stopping():
             return
-        with context.tenant_session(tenant_id) as session:
-            call = ConsumerCall(session, tenant_id, datetime.now(UTC), Outbox("identity", tenant_id))
-            association_of(session, tenant_id, lock=True)
-            announce_policy(session, call.publish, tenant_id, policy_in_force(session, tenant_id))
-            session.flush()
-            call.outbox.write(raw(session))
+        with context.transaction(tenant_id) as call:
+            association_of(call, lock=True)
+            announce_policy(call, policy_in_force(call))
 
 
 JOB = Job("policy-release", EVERY_SECONDS, announce_everywhere)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +23,14 @@ ACTION_REPEATED = Reason(
     Code.INVALID_ARGUMENT,
     fr="Chaque action une fois au plus, et aucune « non précisée ».",
     en="Each action at most once, and none unspecified.",
+)
+
+OWN_PROFESSION = Reason(
+    "OWN_PROFESSION",
+    Code.FAILED_PRECONDITION,
+    fr="On n'élargit pas les droits de sa propre fonction : demandez à un administrateur qui ne l'exerce pas.",
+    en="Nobody widens the rights of their own profession: ask an administrator who does not have it.",
+    about_rights=True,
 )
 
 ACTIONS: Final = {"read": 1, "write": 2, "search": 3, "export": 4, "administer": 5, "break_glass": 6}
@@ -98,6 +106,13 @@ def check_actions(actions: Iterable[int]) -> frozenset[int]:
     if len(wanted) != len(listed) or not wanted <= frozenset(ACTIONS.values()):
         raise Refusal(ACTION_REPEATED, field="actions")
     return wanted
+
+
+def check_not_own(before: Policy, after: Policy, cell: Cell, own: Collection[int]) -> None:
+    """Refuses that somebody adds actions to a profession that they have themselves (`own`, from any assignment in force)."""
+    profession, category = cell
+    if profession in own and after.actions(profession, category) - before.actions(profession, category):
+        raise Refusal(OWN_PROFESSION, field="profession")
 
 
 def check_reset(policy: Policy, cell: Cell) -> None:

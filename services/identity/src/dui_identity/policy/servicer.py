@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dui.identity.v1 import access_pb2
-from dui_kit.call import Call
+from dui_kit.calls.call import Call
 
 from dui_identity.organisation.queries import association_of
 from dui_identity.policy import rules
-from dui_identity.policy.queries import announce_policy, guardians, policy_in_force
+from dui_identity.policy.queries import announce_policy, policy_in_force
 from dui_identity.policy.rules import Policy
 from dui_identity.policy.tables import PolicyOverride
-from dui_identity.staff.queries import administrators
-from dui_identity.staff.rules import check_still_administered
+from dui_identity.staff.queries import assignments_in_force, check_administered
 
 
 class PolicyServicer:
-    """`dui.identity.v1.PolicyService`."""
+    """Reads and overrides the policy of the association."""
+
+    CONTRACT = access_pb2.DESCRIPTOR.services_by_name["PolicyService"]
 
     def GetPolicy(self, request: access_pb2.GetPolicyRequest, call: Call) -> access_pb2.GetPolicyResponse:  # noqa: ARG002
         """Every cell that grants something, and every overridden one."""
-        policy = policy_in_force(call.session, call.tenant_id)
+        policy = policy_in_force(call)
         cells = {cell for cell, actions in policy.cells.items() if actions} | policy.overridden
         return access_pb2.GetPolicyResponse(grants=[_grant(policy, cell) for cell in sorted(cells)])
 
@@ -40,9 +41,10 @@ class PolicyServicer:
 
     @staticmethod
     def _decide(call: Call, cell: rules.Cell, actions: frozenset[int] | None) -> Policy:
-        association_of(call.session, call.tenant_id, lock=True)
+        association_of(call, lock=True)
+        before = policy_in_force(call)
         if actions is None:
-            rules.check_reset(policy_in_force(call.session, call.tenant_id), cell)
+            rules.check_reset(before, cell)
         call.session.add(
             PolicyOverride(
                 tenant_id=call.tenant_id,
@@ -54,11 +56,11 @@ class PolicyServicer:
             )
         )
         call.session.flush()
-        policy = policy_in_force(call.session, call.tenant_id)
-        guarded = guardians(policy)
-        remaining = administrators(call.session, call.tenant_id, frozenset().union(*guarded), call.now)
-        check_still_administered(remaining, guarded)
-        announce_policy(call.session, call.publish, call.tenant_id, policy)
+        policy = policy_in_force(call)
+        own = {row.profession for row in assignments_in_force(call, str(call.caller.account_id))}
+        rules.check_not_own(before, policy, cell, own)
+        check_administered(call, policy)
+        announce_policy(call, policy)
         return policy
 
 

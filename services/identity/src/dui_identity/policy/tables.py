@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dui_kit.tables import Base
+from dui_kit.db.tables import Base
 from sqlalchemy import BigInteger, DateTime, Identity, Index, Integer, LargeBinary, SmallInteger
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Mapped, mapped_column

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
-from dui_identity.staff.rules import Status
+from dui_identity.staff.rules import CLOCK_TOLERANCE, Status
 
 #: Times that an invitation is tried; then the administrator asks for it again (`InviteAccount`).
 INVITATION_ATTEMPTS: Final = 5
+#: How long the link of an invitation works: `actionTokenGeneratedByAdminLifespan` of the realm.
+INVITATION_HOLDS: Final = timedelta(days=2)
 
 _FIRST_RETRY: Final = 1.0
 _LONGEST_RETRY: Final = 60.0
 _LONGEST_CONFLICT_RETRY: Final = 600.0
+#: Somebody who has followed their invitation logs in at once: they should not wait for us.
+_LONGEST_ANSWER_RETRY: Final = 30.0
 
 #: Letters and digits that nobody mistakes for another when they copy them from paper.
 _ALPHABET: Final = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -34,8 +39,10 @@ class Kind(IntEnum):
     ACCOUNT = 2
     #: The same, after every session of the user has ended.
     LOCK_OUT = 3
-    #: The same, then an invitation by e-mail.
+    #: The same, then an invitation: by e-mail, or the first password of the task.
     INVITE = 4
+    #: Whether the person has followed the invitation. It holds up no other task of the account.
+    ANSWER = 5
 
 
 class Problem(IntEnum):
@@ -43,11 +50,23 @@ class Problem(IntEnum):
 
     NONE = 0
     LOGIN_TAKEN = 1
+    #: No longer given; accounts of before may still have it.
     EMAIL_UNCONFIRMED = 2
     PROVIDER_UNAVAILABLE = 3
     PROVIDER_REFUSES = 4
     INVITATION_NOT_SENT = 5
     PASSWORD_LOST = 6
+    INVITATION_PENDING = 7
+    INVITATION_EXPIRED = 8
+
+
+def in_vain(status: Status, problem: Problem) -> bool:
+    """Whether somebody was invited, has not entered, and nothing more comes of it."""
+    return status is Status.PROVISIONING and problem in {Problem.INVITATION_NOT_SENT, Problem.INVITATION_EXPIRED}
+
+
+class LoginTaken(Exception):
+    """Somebody else has the login of a new account."""
 
 
 class PasswordLost(Exception):
@@ -100,10 +119,13 @@ def _spell(digest: bytes) -> str:
 def retry_delay(problem: Problem, attempts: int) -> timedelta:
     """How long to wait after the `attempts`-th failure: twice as long each time.
 
-    An outage is looked at again within a minute; what a person must first settle, every ten minutes.
+    An outage is looked at again within a minute; whether an invitation was followed, within half of one; what a person must
+    first settle, every ten minutes.
     """
-    outage = problem is Problem.PROVIDER_UNAVAILABLE
-    longest = _LONGEST_RETRY if outage else _LONGEST_CONFLICT_RETRY
+    longest = {
+        Problem.PROVIDER_UNAVAILABLE: _LONGEST_RETRY,
+        Problem.INVITATION_PENDING: _LONGEST_ANSWER_RETRY,
+    }.get(problem, _LONGEST_CONFLICT_RETRY)
     return timedelta(seconds=min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), longest))
 
 
@@ -163,24 +185,56 @@ def wanted(status: Status, elsewhere: Elsewhere, *, lock_out: bool) -> Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A user that already has the login or the address of a new account."""
+    """A user of the identity provider."""
 
     user_id: str
     login: str
     email: str
+    #: Its holder has followed a link that was sent to it.
     email_verified: bool
     #: Accounts for which the platform made or joined this user.
     account_ids: frozenset[str]
 
 
-def adopt(found: Found, *, account_id: str, email: str | None) -> Problem:
-    """Whether an existing user becomes the new account's: NONE when so, otherwise what stands in the way.
+def user_of(found: Iterable[Found], *, account_id: str, login: str, email: str | None) -> Found | None:
+    """Of the users that have the login or the address of a new account, the one that it is about; None: one is to be made.
 
-    It is ours when an attempt cut short made it; it is the same person when it has the same address, confirmed by its
-    holder. The same login alone proves nothing.
+    It is the account's own when an attempt cut short made it. It is the login that the person already has when it has their
+    address, confirmed: then they are asked whether they join. An address that nobody confirmed is nobody's, and tells
+    nothing. LoginTaken: somebody else has the login; the same login proves nothing.
     """
-    if account_id in found.account_ids:
-        return Problem.NONE
-    if not email or found.email.lower() != email.lower():
-        return Problem.LOGIN_TAKEN
-    return Problem.NONE if found.email_verified else Problem.EMAIL_UNCONFIRMED
+    users = list(found)
+    for user in users:
+        if account_id in user.account_ids:
+            return user
+    for user in users:
+        if email and user.email_verified and user.email.lower() == email.lower():
+            return user
+    if any(user.login == login for user in users):
+        raise LoginTaken
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a user can log in with."""
+
+    password: bool
+    #: Devices that make one-time codes, by id, and when each was enrolled.
+    devices: Mapping[str, datetime]
+
+
+def followed(user: Found, credentials: Credentials, *, invited_at: datetime | None) -> bool:
+    """Whether somebody has done what their invitation asks for: confirmed their address, enrolled a device, chosen a password.
+
+    A device counts when it was enrolled since the invitation; with None, any does.
+    """
+    devices = set(credentials.devices) - set(devices_before(credentials, invited_at))
+    return user.email_verified and credentials.password and bool(devices)
+
+
+def devices_before(credentials: Credentials, invited_at: datetime | None) -> list[str]:
+    """The devices that an invitation replaces. (The other clock is somebody else's.)"""
+    if invited_at is None:
+        return []
+    return [device for device, at in credentials.devices.items() if at < invited_at - CLOCK_TOLERANCE]

@@ -10,37 +10,48 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from dui_kit.database import raw
-from dui_kit.outbox import Outbox
-from dui_kit.telemetry import log
-from dui_kit.worker.contract import ConsumerCall, Job, WorkerContext
-from sqlalchemy import bindparam, delete, func, or_, select, text, update
-from sqlalchemy.orm import Session, aliased
+from dui_kit.db.transaction import Transaction
+from dui_kit.wire.telemetry import log
+from dui_kit.worker.parts import Job, WorkerContext
+from sqlalchemy import bindparam, delete, exists, func, or_, select, text, update
+from sqlalchemy.orm import aliased
 
 from dui_identity.organisation.queries import association_of
 from dui_identity.provisioning.keycloak import MailNotSent, ProviderRefuses, ProviderUnavailable
+from dui_identity.provisioning.queue import ELSEWHERE, enqueue
 from dui_identity.provisioning.rules import (
     INVITATION_ATTEMPTS,
+    INVITATION_HOLDS,
+    Credentials,
     Elsewhere,
     Found,
     Kind,
+    LoginTaken,
     PasswordLost,
     Problem,
     UserEnd,
-    adopt,
+    devices_before,
     first_password,
+    followed,
     retry_delay,
+    user_of,
     wanted,
 )
 from dui_identity.provisioning.tables import ProvisioningTask
-from dui_identity.staff.queries import SubjectTaken, account_at_provider, provisioned, set_problem
+from dui_identity.staff.queries import (
+    SubjectTaken,
+    account_at_provider,
+    lock_account,
+    provisioned,
+    set_problem,
+    set_problem_of_new_accounts,
+)
 from dui_identity.staff.rules import Status
 
 #: Seconds between two looks at the queue: an account is ready a second or two after it was asked for.
 EVERY_SECONDS = 1.0
 
 _DUE = text("SELECT due_tenants(:now)").bindparams(bindparam("now"))
-_ELSEWHERE = text("SELECT subject_elsewhere(:subject, :tenant)")
 
 
 class Provider(Protocol):
@@ -48,8 +59,11 @@ class Provider(Protocol):
 
     def ensure_organization(self, *, alias: str, name: str, tenant_id: str, enabled: bool) -> str: ...
     def set_member(self, user_id: str, organization_id: str, *, member: bool) -> None: ...
+    def is_member(self, user_id: str, organization_id: str) -> bool: ...
+    def ask_to_join(self, user_id: str, organization_id: str) -> None: ...
+    def withdraw(self, email: str, organization_id: str) -> None: ...
     def create_user(self, *, login: str, email: str | None, account_id: str, password: str | None) -> str | None: ...
-    def find_user(self, *, login: str, email: str | None) -> Found | None: ...
+    def find_users(self, *, login: str, email: str | None) -> list[Found]: ...
     def get_user(self, user_id: str) -> Found | None: ...
     def update_user(
         self, user_id: str, *, enabled: bool, account_id: str | None = None, email: str | None = None
@@ -57,6 +71,9 @@ class Provider(Protocol):
     def log_out(self, user_id: str) -> None: ...
     def delete_user(self, user_id: str) -> None: ...
     def invite(self, user_id: str) -> None: ...
+    def set_first_password(self, user_id: str, password: str) -> None: ...
+    def credentials(self, user_id: str) -> Credentials: ...
+    def remove_device(self, user_id: str, device_id: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,7 @@ class Work:
     kind: Kind
     attempts: int
     password_nonce: bytes | None
+    created_at: datetime
     slug: str
     name: str
     active: bool
@@ -93,18 +111,21 @@ class Outcome:
     organization_id: str | None = None
     subject: str | None = None
     login: str | None = None
-    #: The account was joined to a user whose holder has confirmed the address: they can log in already.
-    joined: bool = False
+    #: The person may enter: with a first password, or because they have followed their invitation.
+    may_enter: bool = False
+    #: A mail was sent: its answer is to be waited for.
+    invited: bool = False
+    #: The user of an account in creation has to be made, again: the one that was asked is gone.
+    again: bool = False
 
 
 class Provisioner:
     """Empties the queue."""
 
-    def __init__(self, provider: Provider, password_key: bytes, service: str) -> None:
-        """`service` names the outbox's subjects."""
+    def __init__(self, provider: Provider, password_key: bytes) -> None:
+        """`password_key`: the key of first passwords."""
         self._provider = provider
         self._key = password_key
-        self._service = service
 
     def job(self) -> Job:
         """The job of the worker process."""
@@ -112,30 +133,32 @@ class Provisioner:
 
     def run(self, context: WorkerContext) -> None:
         """Does every task that is due; a failure of one delays its account's next ones, and no other."""
-        with context.engine().connect() as connection:
+        with context.engine.connect() as connection:
             tenants = [str(tenant) for tenant in connection.execute(_DUE, {"now": datetime.now(UTC)}).scalars()]
         for tenant_id in tenants:
             while not context.stopping():
-                with context.tenant_session(tenant_id) as session:
-                    work = self._next(session, tenant_id)
+                with context.transaction(tenant_id) as transaction:
+                    work = self._next(transaction)
                 if work is None:
                     break
                 self._do(context, work)
 
     # ------------------------------------------------------------------------------------------------------------- read
 
-    def _next(self, session: Session, tenant_id: str) -> Work | None:
+    def _next(self, transaction: Transaction) -> Work | None:
         """The first task that is due and has none before it, of its account or of the association."""
         task, earlier = ProvisioningTask, aliased(ProvisioningTask)
-        row = session.scalars(
+        tenant_id = transaction.tenant_id
+        row = transaction.session.scalars(
             select(task)
             .where(
                 task.tenant_id == tenant_id,
-                task.due_at <= datetime.now(UTC),
+                task.due_at <= transaction.now,
                 ~select(earlier.sequence)
                 .where(
                     earlier.tenant_id == task.tenant_id,
                     earlier.sequence < task.sequence,
+                    earlier.kind != Kind.ANSWER,
                     or_(earlier.account_id.is_(None), earlier.account_id == task.account_id),
                 )
                 .exists(),
@@ -145,14 +168,15 @@ class Provisioner:
         ).first()
         if row is None:
             return None
-        association = association_of(session, tenant_id)
-        account = account_at_provider(session, tenant_id, row.account_id) if row.account_id else None
+        association = association_of(transaction)
+        account = account_at_provider(transaction, row.account_id) if row.account_id else None
         return Work(
             tenant_id=tenant_id,
             sequence=row.sequence,
             kind=Kind(row.kind),
             attempts=row.attempts,
             password_nonce=row.password_nonce,
+            created_at=row.created_at,
             slug=association.slug,
             name=association.name,
             active=association.active,
@@ -165,8 +189,8 @@ class Provisioner:
         )
 
     def _elsewhere(self, context: WorkerContext, work: Work, subject: str) -> Elsewhere:
-        with context.engine().connect() as connection:
-            found = connection.execute(_ELSEWHERE, {"subject": subject, "tenant": work.tenant_id}).scalar_one()
+        with context.engine.connect() as connection:
+            found = connection.execute(ELSEWHERE, {"subject": subject, "tenant": work.tenant_id}).scalar_one()
         return Elsewhere(found)
 
     # --------------------------------------------------------------------------------------------------------------- do
@@ -174,8 +198,8 @@ class Provisioner:
     def _do(self, context: WorkerContext, work: Work) -> None:
         try:
             outcome = self._ask(context, work)
-            with context.tenant_session(work.tenant_id) as session:
-                self._done(session, work, outcome)
+            with context.transaction(work.tenant_id) as transaction:
+                self._done(transaction, work, outcome)
         except ProviderUnavailable:
             problem = Problem.PROVIDER_UNAVAILABLE
         except MailNotSent:
@@ -185,14 +209,14 @@ class Provisioner:
             log.warning("the identity provider refuses", task=work.kind.name, status=refusal.status)
         except PasswordLost:
             problem = Problem.PASSWORD_LOST
-        except SubjectTaken:
+        except (SubjectTaken, LoginTaken):
             problem = Problem.LOGIN_TAKEN
         except Stopped as stopped:
             problem = stopped.problem
         else:
             return
-        with context.tenant_session(work.tenant_id) as session:
-            self._failed(session, work, problem)
+        with context.transaction(work.tenant_id) as transaction:
+            self._failed(transaction, work, problem)
 
     def _ask(self, context: WorkerContext, work: Work) -> Outcome:
         if work.account_id is None:
@@ -206,82 +230,167 @@ class Provisioner:
         provider = self._provider
         user = self._user(work, account_id)
         if user is None:
-            return Outcome()
+            return Outcome(again=work.kind is Kind.ANSWER)
+        if work.organization_id is None:
+            raise Stopped(Problem.PROVIDER_UNAVAILABLE)
+        own = work.subject is not None or account_id in user.account_ids
+        if work.kind is Kind.ANSWER:
+            return self._look_for_answer(work, account_id, user, work.organization_id, own=own)
+        if not own:
+            # The login that the person has already. Nothing of it is touched or told before they say yes.
+            if work.kind is Kind.INVITE:
+                self._ask_to_join(user, work.organization_id)
+            return Outcome(invited=work.kind is Kind.INVITE)
         plan = wanted(
             work.status,
             self._elsewhere(context, work, user.user_id),
             lock_out=work.kind is Kind.LOCK_OUT,
         )
-        if work.organization_id is None:
-            raise Stopped(Problem.PROVIDER_UNAVAILABLE)
         if plan.log_out:
             provider.log_out(user.user_id)
+        if plan.member and plan.exclusive and user.email and not work.email:
+            # Keycloak lets nobody of an organization be without the address that they had.
+            provider.set_member(user.user_id, work.organization_id, member=False)
+            provider.update_user(user.user_id, enabled=True, email="")
         provider.set_member(user.user_id, work.organization_id, member=plan.member)
+        invited = False
         match plan.end:
             case None:
                 email = (work.email or "") if plan.exclusive else None
                 provider.update_user(user.user_id, enabled=True, account_id=account_id, email=email)
-                if work.kind is Kind.INVITE and plan.exclusive:
-                    provider.invite(user.user_id)
+                if work.kind is Kind.INVITE:
+                    invited = self._invite(work, user, exclusive=plan.exclusive)
             case UserEnd.KEEP:
                 pass
             case UserEnd.DISABLE:
                 provider.update_user(user.user_id, enabled=False)
             case UserEnd.DELETE:
                 provider.delete_user(user.user_id)
-        return Outcome(subject=user.user_id, login=user.login, joined=work.subject is None and user.email_verified)
+        return Outcome(subject=user.user_id, login=user.login, may_enter=not work.email, invited=invited)
 
     def _user(self, work: Work, account_id: str) -> Found | None:
-        """The account's user, made if need be; None when there is none and none is wanted any more."""
+        """The account's user, made if need be, or the login that the person has already; None when there is none and none is
+        wanted."""
         if work.subject:
             user = self._provider.get_user(work.subject)
             if user is None and work.status is not Status.ENDED:
                 raise Stopped(Problem.PROVIDER_REFUSES)  # somebody removed it by hand: that is for the operator
             return user
         if work.status is Status.ENDED:
-            # Ended before it was known here: an attempt cut short may have made the user all the same.
-            found = self._provider.find_user(login=work.login, email=None)
-            return found if found and account_id in found.account_ids else None
-        found = self._provider.find_user(login=work.login, email=work.email)
-        if found is None:
-            password = first_password(work.password_nonce, self._key, login=work.login) if work.password_nonce else None
-            user_id = self._provider.create_user(
-                login=work.login, email=work.email, account_id=account_id, password=password
-            )
-            if user_id is not None:
-                return Found(user_id, work.login, work.email or "", False, frozenset({account_id}))
-            raise Stopped(Problem.LOGIN_TAKEN)
-        problem = adopt(found, account_id=account_id, email=work.email)
-        if problem is not Problem.NONE:
-            raise Stopped(problem)
-        return found
+            # Ended before it was known here: an attempt cut short may have made the user all the same, and somebody may have
+            # been asked to join.
+            if work.email and work.organization_id:
+                self._provider.withdraw(work.email, work.organization_id)
+            found = self._provider.find_users(login=work.login, email=None)
+            return next((user for user in found if account_id in user.account_ids), None)
+        found = self._provider.find_users(login=work.login, email=work.email)
+        user = user_of(found, account_id=account_id, login=work.login, email=work.email)
+        if user is not None or work.kind is Kind.ANSWER:
+            return user
+        password = first_password(work.password_nonce, self._key, login=work.login) if work.password_nonce else None
+        user_id = self._provider.create_user(
+            login=work.login, email=work.email, account_id=account_id, password=password
+        )
+        if user_id is None:
+            raise LoginTaken
+        return Found(user_id, work.login, work.email or "", False, frozenset({account_id}))
+
+    def _ask_to_join(self, user: Found, organization_id: str) -> None:
+        """Asks the holder of a login whether they join the association too. An association that has suspended them keeps them
+        out by its own facts: they must be able to answer this one."""
+        self._provider.withdraw(user.email, organization_id)
+        self._provider.update_user(user.user_id, enabled=True)
+        self._provider.ask_to_join(user.user_id, organization_id)
+
+    def _invite(self, work: Work, user: Found, *, exclusive: bool) -> bool:
+        """Lets a person begin anew; whether a mail was sent. What they had of devices and sessions ends here, unless another
+        association relies on it: then the devices end with the answer.
+        """
+        if exclusive:
+            for device in self._provider.credentials(user.user_id).devices:
+                self._provider.remove_device(user.user_id, device)
+            self._provider.log_out(user.user_id)
+        if work.password_nonce is None:
+            self._provider.invite(user.user_id)
+            return True
+        if not exclusive:
+            raise PasswordLost  # they joined another association since it was given out
+        password = first_password(work.password_nonce, self._key, login=work.login)
+        self._provider.set_first_password(user.user_id, password)
+        return False
+
+    def _look_for_answer(self, work: Work, account_id: str, user: Found, organization_id: str, *, own: bool) -> Outcome:
+        if own:
+            credentials = self._provider.credentials(user.user_id)
+            # A subject that is not written down yet: they said yes, and the attempt that saw it was cut short.
+            invited_at = work.created_at if work.subject else None
+            if not followed(user, credentials, invited_at=invited_at):
+                raise Stopped(Problem.INVITATION_PENDING)
+            for device in devices_before(credentials, invited_at):
+                self._provider.remove_device(user.user_id, device)
+        elif self._provider.is_member(user.user_id, organization_id):
+            self._provider.update_user(user.user_id, enabled=True, account_id=account_id)
+        else:
+            raise Stopped(Problem.INVITATION_PENDING)
+        return Outcome(subject=user.user_id, login=user.login, may_enter=True)
 
     # ------------------------------------------------------------------------------------------------------------ write
 
-    def _done(self, session: Session, work: Work, outcome: Outcome) -> None:
-        now = datetime.now(UTC)
-        task = ProvisioningTask
+    def _done(self, transaction: Transaction, work: Work, outcome: Outcome) -> None:
+        task, execute = ProvisioningTask, transaction.session.execute
         if work.account_id is None:
-            association_of(session, work.tenant_id, lock=True).organization_id = outcome.organization_id
+            association_of(transaction, lock=True).organization_id = outcome.organization_id
         else:
-            outbox = Outbox(self._service, work.tenant_id)
-            call = ConsumerCall(session, work.tenant_id, now, outbox)
             if outcome.subject is not None and outcome.login is not None:
-                provisioned(session, call.publish, work.tenant_id, work.account_id, outcome.subject, outcome.login, now)
-            set_problem(session, work.tenant_id, work.account_id, Problem.NONE, invited=work.kind is Kind.INVITE)
-            outbox.write(raw(session))
-            if outcome.joined:
-                mine = (task.tenant_id == work.tenant_id, task.account_id == work.account_id)
-                session.execute(delete(task).where(*mine, task.kind == Kind.INVITE))
-        session.execute(delete(task).where(task.tenant_id == work.tenant_id, task.sequence == work.sequence))
+                provisioned(transaction, work.account_id, outcome.subject, outcome.login, may_enter=outcome.may_enter)
+            # What is said of an invitation is for the tasks that are about it.
+            about_invitation = work.kind in {Kind.INVITE, Kind.ANSWER} or not work.email
+            problem = Problem.INVITATION_PENDING if outcome.invited else Problem.NONE
+            set_problem(transaction, work.account_id, problem, invited=about_invitation)
+            self._follow_up(transaction, work, work.account_id, outcome)
+        execute(delete(task).where(task.tenant_id == work.tenant_id, task.sequence == work.sequence))
 
-    def _failed(self, session: Session, work: Work, problem: Problem) -> None:
+    @staticmethod
+    def _follow_up(transaction: Transaction, work: Work, account_id: str, outcome: Outcome) -> None:
+        """What comes after a task that is done: the answer to an invitation is waited for; an account in creation that got
+        another address is invited there."""
+        task, session = ProvisioningTask, transaction.session
+        mine = (task.tenant_id == work.tenant_id, task.account_id == account_id)
+        follows: Kind | None = None
+        if outcome.again:
+            follows = Kind.ACCOUNT
+        elif outcome.invited:
+            # One that was replaced while it was sent has an answer waited for already.
+            session.execute(delete(task).where(*mine, task.kind == Kind.ANSWER))
+            follows = Kind.ANSWER
+        elif not work.email:
+            session.execute(delete(task).where(*mine, task.kind == Kind.ANSWER))
+        elif work.kind is Kind.ACCOUNT and work.status is Status.PROVISIONING:
+            invited = session.scalar(select(exists().where(*mine, task.kind == Kind.INVITE)))
+            follows = None if invited else Kind.INVITE
+        if follows:
+            enqueue(transaction, account_id=account_id, kind=follows)
+
+    def _failed(self, transaction: Transaction, work: Work, problem: Problem) -> None:
+        session = transaction.session
         task = ProvisioningTask
         attempts = work.attempts + 1
         key = (task.tenant_id == work.tenant_id, task.sequence == work.sequence)
         if work.account_id is not None:
-            set_problem(session, work.tenant_id, work.account_id, problem)
-        if problem is Problem.INVITATION_NOT_SENT and attempts >= INVITATION_ATTEMPTS:
+            lock_account(transaction, work.account_id)
+            if session.scalar(select(task.sequence).where(*key)) is None:
+                return  # replaced or taken back meanwhile: what became of it is nobody's problem
+        given_up = problem is Problem.INVITATION_NOT_SENT and attempts >= INVITATION_ATTEMPTS
+        if work.kind is Kind.INVITE and problem is Problem.PASSWORD_LOST:
+            given_up = True  # it will not be found again, and the next invitation would wait behind it
+        if problem is Problem.INVITATION_PENDING and datetime.now(UTC) - work.created_at > INVITATION_HOLDS:
+            problem, given_up = Problem.INVITATION_EXPIRED, True
+        if work.account_id is None:
+            # Its accounts wait behind it, and would say nothing.
+            set_problem_of_new_accounts(transaction, problem)
+        else:
+            set_problem(transaction, work.account_id, problem)
+        if given_up:
             session.execute(delete(task).where(*key))
             return
         session.execute(
@@ -289,4 +398,5 @@ class Provisioner:
             .where(*key)
             .values(attempts=attempts, problem=problem, due_at=func.now() + retry_delay(problem, attempts))
         )
-        log.warning("provisioning waits", task=work.kind.name, problem=problem.name, attempts=attempts)
+        if problem is not Problem.INVITATION_PENDING:
+            log.warning("provisioning waits", task=work.kind.name, problem=problem.name, attempts=attempts)

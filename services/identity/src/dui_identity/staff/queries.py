@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from google.protobuf.message import Message
-from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import Session
+from dui_kit.db.transaction import Transaction
+from dui_kit.errors import not_found
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
+from dui_identity.policy.queries import guardians
+from dui_identity.policy.rules import Policy
 from dui_identity.staff.events import account_changed
-from dui_identity.staff.rules import Administrator, Status
+from dui_identity.staff.rules import Administrator, Status, check_still_administered
 from dui_identity.staff.tables import Account, AccountStatusChange, Assignment, Professional
 
-#: `PROVISIONING_PROBLEM_INVITATION_NOT_SENT` of the contract.
-INVITATION_NOT_SENT = 5
+#: `PROVISIONING_PROBLEM_INVITATION_NOT_SENT`, `_PENDING` and `_EXPIRED` of the contract.
+OF_INVITATIONS = (5, 7, 8)
 
 
 class SubjectTaken(Exception):
@@ -32,7 +34,7 @@ class AtProvider:
     subject: str | None
 
 
-def account_at_provider(session: Session, tenant_id: str, account_id: str) -> AtProvider:
+def account_at_provider(transaction: Transaction, account_id: str) -> AtProvider:
     """An account with the address of its professional."""
     query = (
         select(Account.status, Account.login, Professional.email, Account.subject)
@@ -43,39 +45,33 @@ def account_at_provider(session: Session, tenant_id: str, account_id: str) -> At
                 Professional.professional_id == Account.professional_id,
             ),
         )
-        .where(Account.tenant_id == tenant_id, Account.account_id == account_id)
+        .where(Account.tenant_id == transaction.tenant_id, Account.account_id == account_id)
     )
-    return AtProvider(*session.execute(query).one())
+    return AtProvider(*transaction.session.execute(query).one())
 
 
-def provisioned(
-    session: Session,
-    publish: Callable[[Message], None],
-    tenant_id: str,
-    account_id: str,
-    subject: str,
-    login: str,
-    now: datetime,
-) -> None:
-    """Writes down the user of an account, once; an account in creation becomes active. SubjectTaken: see there."""
-    row = lock_account(session, tenant_id, account_id)
-    if row is None or row.subject is not None:
+def provisioned(transaction: Transaction, account_id: str, subject: str, login: str, *, may_enter: bool = True) -> None:
+    """Writes down the user of an account, once; an account in creation becomes active when its person may enter. SubjectTaken:
+    see there.
+    """
+    row = lock_account(transaction, account_id)
+    if row is None or (row.subject is not None and not (may_enter and row.status == Status.PROVISIONING)):
         return
     others = select(Account.account_id).where(
-        Account.tenant_id == tenant_id,
+        Account.tenant_id == transaction.tenant_id,
         Account.account_id != account_id,
         Account.status != Status.ENDED,
         or_(Account.subject == subject, Account.login == login),
     )
-    if row.status != Status.ENDED and session.scalar(others.limit(1)) is not None:
+    if row.status != Status.ENDED and transaction.session.scalar(others.limit(1)) is not None:
         raise SubjectTaken
     row.subject = subject
     row.login = login
-    if row.status == Status.PROVISIONING:
-        row.status = Status.ACTIVE
     row.version += 1
-    session.add(status_change(row, now=now))
-    publish(account_changed(row))
+    if may_enter and row.status == Status.PROVISIONING:
+        row.status = Status.ACTIVE
+        transaction.session.add(status_change(row, now=transaction.now))
+    transaction.publish(account_changed(row))
 
 
 def status_change(
@@ -93,77 +89,124 @@ def status_change(
     )
 
 
-def set_problem(session: Session, tenant_id: str, account_id: str, problem: int, *, invited: bool = True) -> None:
-    """Says what stands in the way of an account. What is said of its invitation holds until one is sent."""
-    row = lock_account(session, tenant_id, account_id)
-    if row is not None and (invited or row.problem != INVITATION_NOT_SENT):
+def set_problem(transaction: Transaction, account_id: str, problem: int, *, invited: bool = True) -> None:
+    """Says what stands in the way of an account. What is said of its invitation holds until one is sent or answered."""
+    row = lock_account(transaction, account_id)
+    if row is not None and (invited or row.problem not in OF_INVITATIONS):
         row.problem = problem
 
 
-def lock_account(session: Session, tenant_id: str, account_id: str) -> Account | None:
+def set_problem_of_new_accounts(transaction: Transaction, problem: int) -> None:
+    """Says what stands in the way of every account of an association that nobody was invited to yet."""
+    transaction.session.execute(
+        update(Account)
+        .where(
+            Account.tenant_id == transaction.tenant_id,
+            Account.status == Status.PROVISIONING,
+            Account.subject.is_(None),
+            Account.problem.not_in(OF_INVITATIONS),
+        )
+        .values(problem=problem)
+    )
+
+
+def lock_account(transaction: Transaction, account_id: str) -> Account | None:
     """An account, held until the end of the transaction; None when the association has no such account."""
-    return session.scalars(
+    return transaction.session.scalars(
         select(Account)
-        .where(Account.tenant_id == tenant_id, Account.account_id == account_id)
+        .where(Account.tenant_id == transaction.tenant_id, Account.account_id == account_id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one_or_none()
 
 
-def in_force(now: datetime) -> ColumnElement[bool]:
-    """Assignments that hold at an instant."""
-    return and_(Assignment.valid_from <= now, or_(Assignment.valid_to.is_(None), Assignment.valid_to > now))
+def account_of(transaction: Transaction, account_id: str, *, lock: bool = False) -> Account:
+    """An account of the association, held until the end of the transaction when `lock`; NOT_FOUND otherwise."""
+    query = select(Account).where(Account.tenant_id == transaction.tenant_id, Account.account_id == account_id)
+    row = lock_account(transaction, account_id) if lock else transaction.session.scalars(query).one_or_none()
+    if row is None:
+        raise not_found("account_id")
+    return row
 
 
-def administrators(
-    session: Session, tenant_id: str, professions: Collection[int], now: datetime
-) -> list[Administrator]:
-    """Active accounts with an assignment in force in one of these professions."""
+def professional_of(
+    transaction: Transaction, professional_id: str, *, field: str = "professional_id", lock: bool = False
+) -> Professional:
+    """A professional of the association; NOT_FOUND, which names `field`, otherwise."""
+    query = select(Professional).where(
+        Professional.tenant_id == transaction.tenant_id, Professional.professional_id == professional_id
+    )
+    row = transaction.session.scalars(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise not_found(field)
+    return row
+
+
+def assignments_in_force(transaction: Transaction, account_id: str) -> Sequence[Assignment]:
+    """Where an account works now, first the ones that began first."""
+    return transaction.session.scalars(
+        select(Assignment)
+        .where(
+            Assignment.tenant_id == transaction.tenant_id,
+            Assignment.account_id == account_id,
+            Assignment.valid_from <= transaction.now,
+            _not_over(transaction),
+        )
+        .order_by(Assignment.valid_from, Assignment.assignment_id)
+    ).all()
+
+
+def open_assignments(transaction: Transaction, account_id: str) -> Sequence[Assignment]:
+    """The assignments of an account that hold or are to come, held until the end of the transaction."""
+    return transaction.session.scalars(
+        select(Assignment)
+        .where(
+            Assignment.tenant_id == transaction.tenant_id,
+            Assignment.account_id == account_id,
+            _not_over(transaction),
+        )
+        .with_for_update()
+    ).all()
+
+
+def _not_over(transaction: Transaction) -> ColumnElement[bool]:
+    return or_(Assignment.valid_to.is_(None), Assignment.valid_to > transaction.now)
+
+
+def check_administered(
+    transaction: Transaction, policy: Policy, *, without_account: str = "", without_assignment: str = ""
+) -> None:
+    """Refuses when nobody could administer the association under a policy without this account or assignment.
+
+    Only assignments whose end is not known count: the last administrator must not leave with the passing of time. The
+    association's row must be locked, or two administrators could end each other at the same moment.
+    """
+    guarded = guardians(policy)
     query = (
         select(Assignment.account_id, Assignment.assignment_id, Assignment.profession)
         .join(Account, and_(Account.tenant_id == Assignment.tenant_id, Account.account_id == Assignment.account_id))
         .where(
-            Assignment.tenant_id == tenant_id,
-            Assignment.profession.in_(professions),
+            Assignment.tenant_id == transaction.tenant_id,
+            Assignment.profession.in_(frozenset().union(*guarded)),
+            Assignment.valid_from <= transaction.now,
+            Assignment.valid_to.is_(None),
+            Assignment.facility_id.is_(None),
             Account.status == Status.ACTIVE,
-            in_force(now),
         )
     )
-    return [Administrator(*row) for row in session.execute(query)]
+    found = [Administrator(*row) for row in transaction.session.execute(query)]
+    check_still_administered(
+        (one for one in found if one.account_id != without_account and one.assignment_id != without_assignment),
+        guarded,
+    )
 
 
-def accounts_after(session: Session, tenant_id: str, after: str | None, limit: int) -> Sequence[Account]:
-    """Accounts by id, for snapshots."""
-    query = select(Account).where(Account.tenant_id == tenant_id).order_by(Account.account_id).limit(limit)
-    if after is not None:
-        query = query.where(Account.account_id > after)
-    return session.scalars(query).all()
-
-
-def assignments_after(session: Session, tenant_id: str, after: str | None, limit: int) -> Sequence[Assignment]:
-    """Assignments by id, for snapshots."""
-    query = select(Assignment).where(Assignment.tenant_id == tenant_id).order_by(Assignment.assignment_id).limit(limit)
-    if after is not None:
-        query = query.where(Assignment.assignment_id > after)
-    return session.scalars(query).all()
-
-
-def of_subject(session: Session, tenant_id: str, subject: str) -> tuple[Sequence[Account], Sequence[Assignment]]:
-    """The accounts of one subject (a second one when they left and came back), and the assignments of these."""
-    accounts = session.scalars(select(Account).where(Account.tenant_id == tenant_id, Account.subject == subject)).all()
-    ids = [account.account_id for account in accounts]
-    assignments = session.scalars(
-        select(Assignment).where(Assignment.tenant_id == tenant_id, Assignment.account_id.in_(ids))
-    ).all()
-    return accounts, assignments
-
-
-def live_account_of(session: Session, tenant_id: str, professional_id: str) -> Account | None:
+def live_account_of(transaction: Transaction, professional_id: str) -> Account | None:
     """The account of a professional that is not ended, held until the end of the transaction."""
-    return session.scalars(
+    return transaction.session.scalars(
         select(Account)
         .where(
-            Account.tenant_id == tenant_id,
+            Account.tenant_id == transaction.tenant_id,
             Account.professional_id == professional_id,
             Account.status != Status.ENDED,
         )

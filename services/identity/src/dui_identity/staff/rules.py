@@ -14,8 +14,7 @@ from dui_kit.errors import Code, Reason, Refusal
 #: Somebody's clock may be this far from ours.
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 
-# What everybody can type on a shared workstation. No `@`: an e-mail address is also a way to log in, and a login that
-# looks like somebody else's address would shut them out.
+# What everybody can type on a shared workstation. No `@`: a login that looks like an address is taken for somebody's.
 _LOGIN: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,78}[a-z0-9]")
 
 LOGIN_MALFORMED = Reason(
@@ -60,6 +59,12 @@ ACCOUNT_NOT_SUSPENDED = Reason(
     fr="Le compte n'est pas suspendu : il n'y a rien à rétablir.",
     en="The account is not suspended: there is nothing to give back.",
 )
+ACCOUNT_SUSPENDED = Reason(
+    "ACCOUNT_SUSPENDED",
+    Code.FAILED_PRECONDITION,
+    fr="Le compte est suspendu : rétablissez-le avant d'inviter la personne.",
+    en="The account is suspended: give it back before you invite the person.",
+)
 ACCOUNT_ENDED = Reason(
     "ACCOUNT_ENDED",
     Code.FAILED_PRECONDITION,
@@ -69,26 +74,30 @@ ACCOUNT_ENDED = Reason(
 EMAIL_MISSING = Reason(
     "EMAIL_MISSING",
     Code.FAILED_PRECONDITION,
-    fr="Ce professionnel n'a pas d'adresse électronique : ajoutez-la à sa fiche avant de l'inviter.",
-    en="This professional has no e-mail address: add it to their entry before you invite them.",
+    fr="Cette personne travaille aussi pour une autre association : ajoutez son adresse électronique à sa fiche avant de "
+    "l'inviter.",
+    en="This person also works for another association: add their e-mail address to their entry before you invite them.",
 )
 OWN_ACCOUNT = Reason(
     "OWN_ACCOUNT",
     Code.FAILED_PRECONDITION,
-    fr="On ne suspend ni ne clôt son propre compte : demandez à un autre administrateur.",
-    en="Nobody suspends or ends their own account: ask another administrator.",
+    fr="On ne suspend, ne clôt ni ne réinvite son propre compte : demandez à un autre administrateur.",
+    en="Nobody suspends, ends or invites their own account: ask another administrator.",
+    about_rights=True,
 )
 OWN_ASSIGNMENT = Reason(
     "OWN_ASSIGNMENT",
     Code.FAILED_PRECONDITION,
     fr="On ne se donne pas d'affectation à soi-même : demandez à un autre administrateur.",
     en="Nobody assigns themselves: ask another administrator.",
+    about_rights=True,
 )
 LAST_ADMINISTRATOR = Reason(
     "LAST_ADMINISTRATOR",
     Code.FAILED_PRECONDITION,
     fr="Plus personne ne pourrait administrer les comptes et la politique d'accès : donnez d'abord ce droit à quelqu'un.",
     en="Nobody could administer accounts and the access policy any more: give somebody that right first.",
+    about_rights=True,
 )
 ENDS_BEFORE_START = Reason(
     "ENDS_BEFORE_START",
@@ -179,10 +188,16 @@ def check_end(status: Status, *, own: bool) -> None:
     _check_not_ended(status)
 
 
-def check_invite(status: Status, email: str | None) -> None:
-    """Refuses to invite somebody who left, or who has no address."""
+def check_invite(status: Status, email: str | None, *, own: bool, relied_on_elsewhere: bool) -> None:
+    """Refuses to invite oneself (who finds an open session would have the account), somebody who left or is shut out, and to
+    give a first password to somebody on whom another association relies: they take part by a link that is sent to them.
+    """
+    if own:
+        raise Refusal(OWN_ACCOUNT, field="account_id")
     _check_not_ended(status)
-    if not email:
+    if status is Status.SUSPENDED:
+        raise Refusal(ACCOUNT_SUSPENDED, field="account_id")
+    if not email and relied_on_elsewhere:
         raise Refusal(EMAIL_MISSING, field="account_id")
 
 

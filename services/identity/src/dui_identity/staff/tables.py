@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dui_kit.tables import Base
+from dui_kit.db.tables import Base
 from sqlalchemy import CheckConstraint, DateTime, ForeignKeyConstraint, Index, Integer, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import UUID, ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column

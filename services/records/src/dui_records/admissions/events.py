@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dui.access.v1 import facts_pb2
 from dui.records.v1 import events_pb2
-from dui_kit.columns import AnyRow
+from dui_kit.db.columns import AnyRow
 from dui_kit.times import to_timestamp
 
 from dui_records.admissions.rules import AdmissionStatus, reach

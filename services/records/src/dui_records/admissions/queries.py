@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dui.records.v1 import stays_pb2 as pb
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
+from dui_kit.calls.call import Call
+from dui_kit.calls.visibility import Place, may_decide_at
+from dui_kit.db.columns import AnyRow
 from dui_kit.errors import Refusal, not_found
 from dui_kit.times import to_timestamp
-from dui_kit.visibility import may_decide_at
 from sqlalchemy import insert, select, update
 
 from dui_records.admissions.events import admission_changed, admission_perimeter
@@ -52,7 +52,7 @@ def check_decides_at(call: Call, facility_id: str, unit_id: str | None = None) -
     """Refuses a decision that belongs to a facility, or to a unit of it, where no assignment in force gives the caller the right
     to take it: that the person is also accompanied where the caller works is not enough."""
     call.facility_id = facility_id
-    if not may_decide_at(call, facility_id, unit_id):
+    if not may_decide_at(call, Place(facility_id, unit_id)):
         raise Refusal(NOT_OF_THIS_FACILITY)
 
 
@@ -64,10 +64,8 @@ def add(call: Call, values: dict[str, object]) -> AnyRow:
             "tenant_id": call.tenant_id,
             "admission_id": call.new_id(),
             "beneficiary_id": call.beneficiary_id,
-            "version": 1,
-            "author_account_id": call.caller.account_id,
-            "recorded_at": call.now,
             "created_at": call.now,
+            **call.version_values(1),
             "status": int(AdmissionStatus.REQUESTED),
             **values,
         },
@@ -82,12 +80,10 @@ def decide(call: Call, row: AnyRow, decision: Decision, reason: str | None = Non
         update(admission)
         .where(_a.tenant_id == call.tenant_id, _a.admission_id == row.admission_id)
         .values(
-            version=row.version + 1,
-            author_account_id=call.caller.account_id,
-            recorded_at=call.now,
             status=int(status),
             decision_reason=reason,
             decided_at=call.now,
+            **call.version_values(row.version + 1),
         )
         .returning(*COLUMNS)
     ).one()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date
 
 from dui.records.v1 import stays_pb2 as pb
-from dui_kit import places
-from dui_kit.call import Call
-from dui_kit.visibility import visible_beneficiaries
-from sqlalchemy import select, tuple_
+from dui_kit.calls import places
+from dui_kit.calls.call import Call
+from dui_kit.calls.visibility import visible_beneficiaries
+from sqlalchemy import select
 
 from dui_records.admissions import queries, rules
 from dui_records.admissions.tables import OPEN, admission
@@ -23,6 +23,8 @@ def _day(text: str) -> date | None:
 
 class AdmissionServicer:
     """Requests to enter a facility."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["AdmissionService"]
 
     def CreateAdmission(self, request: pb.CreateAdmissionRequest, call: Call) -> pb.CreateAdmissionResponse:
         """Records a request, for any facility of the association: one may ask for another facility than one's own."""
@@ -49,16 +51,10 @@ class AdmissionServicer:
 
     def ListAdmissions(self, request: pb.ListAdmissionsRequest, call: Call) -> pb.ListAdmissionsResponse:
         """The requests of a person, newest first (ids grow with time)."""
-        page = call.page(request)
-        query = (
-            select(*queries.COLUMNS)
-            .where(_a.tenant_id == call.tenant_id, _a.beneficiary_id.in_(call.beneficiary_ids))
-            .order_by(_a.admission_id.desc())
-            .limit(page.size + 1)
+        query = select(*queries.COLUMNS).where(
+            _a.tenant_id == call.tenant_id, _a.beneficiary_id.in_(call.beneficiary_ids)
         )
-        if page.after:
-            query = query.where(_a.admission_id < page.after[0])
-        rows, token = page.cut(call.session.execute(query).all(), key=lambda row: (row.admission_id,))
+        rows, token = call.page(request).fetch(call.session, query, _a.admission_id, newest_first=True)
         return pb.ListAdmissionsResponse(
             admissions=[queries.to_proto(call, row) for row in rows], next_page_token=token
         )
@@ -67,24 +63,13 @@ class AdmissionServicer:
         self, request: pb.ListFacilityAdmissionsRequest, call: Call
     ) -> pb.ListFacilityAdmissionsResponse:
         """The waiting list, oldest first."""
-        page = call.page(request)
-        query = (
-            select(*queries.COLUMNS)
-            .where(
-                _a.tenant_id == call.tenant_id,
-                _a.facility_id == request.facility_id,
-                OPEN,
-                _a.beneficiary_id.in_(visible_beneficiaries(call, facility_id=request.facility_id)),
-            )
-            .order_by(_a.requested_on, _a.admission_id)
-            .limit(page.size + 1)
+        query = select(*queries.COLUMNS).where(
+            _a.tenant_id == call.tenant_id,
+            _a.facility_id == request.facility_id,
+            OPEN,
+            _a.beneficiary_id.in_(visible_beneficiaries(call, facility_id=request.facility_id)),
         )
-        if page.after:
-            after = (date.fromisoformat(str(page.after[0])), page.after[1])
-            query = query.where(tuple_(_a.requested_on, _a.admission_id) > after)
-        rows, token = page.cut(
-            call.session.execute(query).all(), key=lambda row: (row.requested_on.isoformat(), row.admission_id)
-        )
+        rows, token = call.page(request).fetch(call.session, query, _a.requested_on, _a.admission_id)
         call.saw(row.beneficiary_id for row in rows)
         return pb.ListFacilityAdmissionsResponse(
             admissions=[queries.to_proto(call, row) for row in rows], next_page_token=token

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dui_kit.columns import id_column, instant_column, version_columns
-from dui_kit.tables import Base
+from dui_kit.db.columns import id_column, instant_column, version_columns
+from dui_kit.db.tables import Base
 from sqlalchemy import Column, Date, Index, SmallInteger, Table, Text, text
 
+from dui_records.admissions.rules import AdmissionStatus
 from dui_records.columns import of_person
 
-#: Requested or accepted: on the waiting list. A literal, so that the partial indexes serve whatever the parameters are.
-OPEN = text("admission.status IN (1, 2)")
+#: On the waiting list. Literals, so that the partial indexes serve whatever the parameters are.
+_OPEN = f"status IN ({AdmissionStatus.REQUESTED.value}, {AdmissionStatus.ACCEPTED.value})"
+OPEN = text(f"admission.{_OPEN}")
 
 admission = Table(
     "admission",
@@ -35,7 +37,7 @@ admission = Table(
         "facility_id",
         "requested_on",
         "admission_id",
-        postgresql_where=text("status IN (1, 2)"),
+        postgresql_where=text(_OPEN),
     ),
     Index(
         "admission_open_key",
@@ -44,6 +46,6 @@ admission = Table(
         "facility_id",
         "modality",
         unique=True,
-        postgresql_where=text("status IN (1, 2)"),
+        postgresql_where=text(_OPEN),
     ),
 )

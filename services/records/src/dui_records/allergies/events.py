@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dui.records.v1 import events_pb2
-from dui_kit.columns import AnyRow
+from dui_kit.db.columns import AnyRow
 
 
 def allergy_changed(row: AnyRow) -> events_pb2.AllergyChanged:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from dui.records.v1 import allergies_pb2 as pb
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
+from dui_kit.calls.call import Call
 from dui_kit.days import latest_day
+from dui_kit.db.columns import AnyRow
 
 from dui_records.allergies.events import allergy_changed
 from dui_records.allergies.rules import AllergyStatus, check_allergy, known_status
@@ -49,6 +49,8 @@ ALLERGY = entry.Kind("allergy", allergy, pb.Allergy, check=_check, values=_value
 
 class AllergyServicer:
     """Allergies of a person."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["AllergyService"]
 
     def CreateAllergy(self, request: pb.CreateAllergyRequest, call: Call) -> pb.CreateAllergyResponse:
         """Adds an allergy."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import date
 
 from dui.records.v1 import beneficiaries_pb2 as pb
-from dui_kit.columns import AnyRow
-from dui_kit.stamps import stamp_version
+from dui_kit.calls.stamps import stamp_version
+from dui_kit.db.columns import AnyRow
 
 from dui_records.beneficiaries.rules import Identity, IdentityStatus, NationalIdentifier, StrictTraits, tidy_name
 from dui_records.recognition.rules import NameKeys, name_keys

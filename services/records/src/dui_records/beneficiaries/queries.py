@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from dui.records.v1 import beneficiaries_pb2 as pb
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
+from dui_kit.calls.call import Call
+from dui_kit.db.columns import AnyRow
+from dui_kit.db.statements import Query
 from dui_kit.errors import Refusal, not_found
-from dui_kit.statements import Query
 from sqlalchemy import Boolean, bindparam, insert, literal_column, select, update
 
 from dui_records.beneficiaries.events import beneficiary_changed, opening
@@ -100,12 +100,7 @@ def open_record(
     call: Call, beneficiary_id: str, facility_id: str, identity: Identity, keys: NameKeys, *, homonym: bool
 ) -> pb.Beneficiary:
     """Writes the first version of an identity."""
-    values = values_of(identity, keys) | {
-        "beneficiary_id": beneficiary_id,
-        "version": 1,
-        "author_account_id": call.caller.account_id,
-        "recorded_at": call.now,
-    }
+    values = values_of(identity, keys) | {"beneficiary_id": beneficiary_id} | call.version_values(1)
     call.write(_INSERT, **values, person_version=1, opened_facility_id=facility_id, opened_at=call.now)
     return _announce(call, SimpleNamespace(**values), (), homonym=homonym)
 
@@ -115,9 +110,7 @@ def write(call: Call, row: AnyRow, identity: Identity) -> pb.Beneficiary:
     (written,) = call.rows(
         _WRITE,
         id=row.beneficiary_id,
-        version=row.version + 1,
-        author_account_id=call.caller.account_id,
-        recorded_at=call.now,
+        **call.version_values(row.version + 1),
         **values_of(identity, keys_of(identity)),
     )
     return _announce(call, written, call.beneficiary_ids[1:], homonym=written.homonym)

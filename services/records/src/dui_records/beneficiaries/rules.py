@@ -178,6 +178,14 @@ def is_name(name: str) -> bool:
     return bool(normalise_name(name)) and all(letter.isalpha() or letter in " -'’" for letter in name)
 
 
+def check_birth_date(born: PartialDate, today: date, *, field: str) -> None:
+    """Refuses a birth date of nobody alive: a search by it would find nobody, and a second record would be opened."""
+    if born.year < EARLIEST_BIRTH_YEAR:
+        raise Refusal(BIRTH_DATE_TOO_OLD, field=field, year=EARLIEST_BIRTH_YEAR)
+    if born.earliest > today:
+        raise Refusal(BIRTH_DATE_IN_THE_FUTURE, field=field)
+
+
 def check_identity(identity: Identity, today: date) -> None:
     """Refuses an identity that no person can have. `today`: the latest day that it is anywhere (days.latest_day)."""
     traits = identity.traits
@@ -188,10 +196,7 @@ def check_identity(identity: Identity, today: date) -> None:
         if name and not is_name(name):
             raise Refusal(NAME_INVALID, field=f"beneficiary.{field}")
     born = traits.born
-    if born.year < EARLIEST_BIRTH_YEAR:
-        raise Refusal(BIRTH_DATE_TOO_OLD, field="beneficiary.birth_date", year=EARLIEST_BIRTH_YEAR)
-    if born.earliest > today:
-        raise Refusal(BIRTH_DATE_IN_THE_FUTURE, field="beneficiary.birth_date")
+    check_birth_date(born, today, field="beneficiary.birth_date")
     if identity.died_on is not None:
         if identity.died_on < born.earliest:
             raise Refusal(DEATH_BEFORE_BIRTH, field="beneficiary.died_on")

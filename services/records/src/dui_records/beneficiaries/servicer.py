@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dui.records.v1 import beneficiaries_pb2 as pb
-from dui_kit import places
-from dui_kit.call import Call
+from dui_kit.calls import places
+from dui_kit.calls.call import Call
+from dui_kit.calls.visibility import visible_beneficiaries
 from dui_kit.days import latest_day
 from dui_kit.errors import not_found
+from dui_kit.identifiers import parse_partial_date
 from dui_kit.times import from_timestamp
-from dui_kit.visibility import visible_beneficiaries
 from sqlalchemy import insert
 
 from dui_records.beneficiaries import queries, rules
 from dui_records.beneficiaries.events import opening, person_changed
 from dui_records.beneficiaries.mapping import identity_of, identity_of_row, keys_of, to_match, to_proto
 from dui_records.beneficiaries.tables import identity_check
+from dui_records.insi import queries as insi
 from dui_records.insi import rules as insi_rules
 from dui_records.insi.port import InsiPort
-from dui_records.insi.tables import insi_answer
 from dui_records.merging import queries as merging
 from dui_records.merging import rules as merging_rules
 from dui_records.recognition import queries as recognition
@@ -27,6 +28,8 @@ from dui_records.stays.queries import lives_in_ehpad
 
 class BeneficiaryServicer:
     """Identity of the persons accompanied."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["BeneficiaryService"]
 
     def __init__(self, insi: InsiPort) -> None:
         """`insi`: the way to the national identity service."""
@@ -56,7 +59,7 @@ class BeneficiaryServicer:
         call.publish(opening(beneficiary_id, request.facility_id, call.now))
         call.saw([beneficiary_id, *(row.beneficiary_id for row in duplicates)])
         return pb.CreateBeneficiaryResponse(
-            beneficiary=beneficiary, possible_duplicates=[to_match(row) for row in duplicates]
+            beneficiary=beneficiary, duplicate_candidates=[to_match(row) for row in duplicates]
         )
 
     def GetBeneficiary(self, _: pb.GetBeneficiaryRequest, call: Call) -> pb.GetBeneficiaryResponse:
@@ -82,6 +85,7 @@ class BeneficiaryServicer:
 
     def SearchBeneficiaries(self, request: pb.SearchBeneficiariesRequest, call: Call) -> pb.SearchBeneficiariesResponse:
         """The RNIV search."""
+        rules.check_birth_date(parse_partial_date(request.birth_date), latest_day(call.now), field="birth_date")
         bounds = search_bounds(request.name_prefix)
         rows, token = recognition.search(call, request.birth_date, bounds, call.page(request))
         call.saw(row.beneficiary_id for row in rows)
@@ -146,20 +150,7 @@ class BeneficiaryServicer:
         answer = self._insi.retrieve(identity.traits)
         answer_id = call.new_id()
         after = insi_rules.answered(identity, answer, answer_id)
-        call.session.execute(
-            insert(insi_answer),
-            {
-                "tenant_id": call.tenant_id,
-                "insi_answer_id": answer_id,
-                "beneficiary_id": row.beneficiary_id,
-                "code": answer.code.value,
-                "reference": answer.reference,
-                "identity": insi_rules.evidence(answer),
-                "answered_at": call.now,
-                "author_account_id": call.caller.account_id,
-                "recorded_at": call.now,
-            },
-        )
+        insi.keep(call, answer_id, row.beneficiary_id, answer)
         if after is identity:
             return pb.RetrieveInsResponse(beneficiary=queries.read(call, row.beneficiary_id, call.beneficiary_ids[1:]))
         return pb.RetrieveInsResponse(beneficiary=queries.write(call, row, after))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dui_kit.columns import id_column, instant_column, key_column, version_columns
-from dui_kit.tables import Base
+from dui_kit.db.columns import id_column, instant_column, key_column, version_columns
+from dui_kit.db.tables import Base
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from dui_records.beneficiaries.rules import IdentityStatus
 from dui_records.columns import of_person
 
 #: One row for each record. `birth_date` is as civil status left it, possibly partial.
@@ -69,8 +70,14 @@ beneficiary = Table(
     id_column("opened_facility_id"),
     instant_column("opened_at"),
     instant_column("opening_closed_at", null=True),
-    CheckConstraint("identity_status IN (1, 3) OR insi_answer_id IS NOT NULL", name="evidence"),
-    CheckConstraint("identity_status = 1 OR NOT (doubtful OR fictitious)", name="trust"),
+    CheckConstraint(
+        f"identity_status IN ({IdentityStatus.PROVISOIRE.value}, {IdentityStatus.VALIDEE.value})"
+        " OR insi_answer_id IS NOT NULL",
+        name="evidence",
+    ),
+    CheckConstraint(
+        f"identity_status = {IdentityStatus.PROVISOIRE.value} OR NOT (doubtful OR fictitious)", name="trust"
+    ),
     CheckConstraint("(national_identifier IS NULL) = (national_identifier_oid IS NULL)", name="identifier"),
     CheckConstraint(
         "(merged_into_id IS NULL) = (surviving_id IS NULL) "

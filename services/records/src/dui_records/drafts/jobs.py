@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from dui_kit.worker import Job, WorkerContext
 
 from dui_records.drafts.queries import BATCH, delete_expired
@@ -14,8 +12,8 @@ def _run(context: WorkerContext) -> None:
         deleted = BATCH
         # A full batch means that there may be more; each is a transaction, so that none lasts.
         while deleted == BATCH and not context.stopping():
-            with context.tenant_session(tenant_id) as session:
-                deleted = delete_expired(session, tenant_id, datetime.now(UTC))
+            with context.transaction(tenant_id) as call:
+                deleted = delete_expired(call)
 
 
 #: Readers ignore expired drafts at once; this gives their storage back.

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from dui.records.v1 import drafts_pb2 as pb
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
+from dui_kit.calls.call import Call
+from dui_kit.db.columns import AnyRow
+from dui_kit.db.transaction import Transaction
 from dui_kit.errors import not_found
 from dui_kit.times import to_timestamp
 from sqlalchemy import ColumnElement, delete, select
-from sqlalchemy.orm import Session
 
 from dui_records.drafts.tables import draft
 
@@ -47,21 +46,24 @@ def finish(call: Call, kind: str, draft_id: str) -> None:
         raise not_found("draft_id")
 
 
-def about(session: Session, tenant_id: str, beneficiary_ids: Sequence[str], now: datetime) -> list[pb.Draft]:
+def about(transaction: Transaction, beneficiary_ids: Sequence[str]) -> list[pb.Draft]:
     """Every draft about a person, whoever wrote it, oldest first: part of the answer to the person's access request
     (GDPR, article 15)."""
     query = (
         select(draft)
-        .where(_d.tenant_id == tenant_id, _d.beneficiary_id.in_(beneficiary_ids), _d.expires_at > now)
+        .where(
+            _d.tenant_id == transaction.tenant_id,
+            _d.beneficiary_id.in_(beneficiary_ids),
+            _d.expires_at > transaction.now,
+        )
         .order_by(_d.draft_id)
     )
-    return [to_proto(row) for row in session.execute(query)]
+    return [to_proto(row) for row in transaction.session.execute(query)]
 
 
-def delete_expired(session: Session, tenant_id: str, now: datetime) -> int:
+def delete_expired(transaction: Transaction) -> int:
     """Deletes up to a batch of the drafts of an association that expired; returns how many."""
-    expired = select(_d.draft_id).where(_d.tenant_id == tenant_id, _d.expires_at <= now).limit(BATCH)
-    gone = session.scalars(
-        delete(draft).where(_d.tenant_id == tenant_id, _d.draft_id.in_(expired)).returning(_d.draft_id)
-    )
+    own = _d.tenant_id == transaction.tenant_id
+    expired = select(_d.draft_id).where(own, _d.expires_at <= transaction.now).limit(BATCH)
+    gone = transaction.session.scalars(delete(draft).where(own, _d.draft_id.in_(expired)).returning(_d.draft_id))
     return len(gone.all())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dui.records.v1 import drafts_pb2 as pb
-from dui_kit.call import Call
-from dui_kit.contract import Category
+from dui_kit.calls.call import Call
+from dui_kit.db.columns import AnyRow
 from dui_kit.errors import not_found
+from dui_kit.wire.contract import Category
 from sqlalchemy import delete, insert, select, update
 
 from dui_records.drafts.queries import own, to_proto
@@ -39,8 +40,18 @@ def _check_right(sent: pb.Draft, call: Call) -> None:
             return
 
 
+def _one(call: Call, draft_id: str, *, lock: bool = False) -> AnyRow:
+    query = select(*_d).where(*own(call), _d.draft_id == draft_id)
+    row = call.session.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise not_found("draft_id")
+    return row
+
+
 class DraftServicer:
     """Unfinished entries, their author's alone."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["DraftService"]
 
     def CreateDraft(self, request: pb.CreateDraftRequest, call: Call) -> pb.CreateDraftResponse:
         """Keeps an unfinished entry."""
@@ -64,26 +75,28 @@ class DraftServicer:
 
     def ListDrafts(self, request: pb.ListDraftsRequest, call: Call) -> pb.ListDraftsResponse:
         """The caller's own drafts, newest first."""
-        page = call.page(request)
-        query = select(*_d).where(*own(call)).order_by(_d.draft_id.desc()).limit(page.size + 1)
-        if page.after:
-            query = query.where(_d.draft_id < page.after[0])
-        rows, token = page.cut(call.session.execute(query).all(), key=lambda row: (row.draft_id,))
+        query = select(*_d).where(*own(call))
+        rows, token = call.page(request).fetch(call.session, query, _d.draft_id, newest_first=True)
         return pb.ListDraftsResponse(
             drafts=[to_proto(row, call.etag(row.draft_id, row.version)) for row in rows], next_page_token=token
         )
 
+    def GetDraft(self, request: pb.GetDraftRequest, call: Call) -> pb.GetDraftResponse:
+        """One of the caller's own drafts."""
+        row = _one(call, request.draft_id)
+        return pb.GetDraftResponse(draft=to_proto(row, call.etag(row.draft_id, row.version)))
+
     def ReplaceDraft(self, request: pb.ReplaceDraftRequest, call: Call) -> pb.ReplaceDraftResponse:
         """Replaces the content; the draft keeps its kind and its end."""
-        one = (*own(call), _d.draft_id == request.draft_id)
-        row = call.session.execute(select(*_d).where(*one).with_for_update()).one_or_none()
-        if row is None:
-            raise not_found("draft_id")
+        row = _one(call, request.draft_id, lock=True)
         call.check_etag(row.draft_id, row.version)
         check_kind(request.draft.WhichOneof("entry"), row.kind)
         _check_right(request.draft, call)
         written = call.session.execute(
-            update(draft).where(*one).values(content=_content(request.draft), version=row.version + 1).returning(*_d)
+            update(draft)
+            .where(*own(call), _d.draft_id == row.draft_id)
+            .values(content=_content(request.draft), version=row.version + 1)
+            .returning(*_d)
         ).one()
         return pb.ReplaceDraftResponse(draft=to_proto(written, call.etag(written.draft_id, written.version)))
 

@@ -13,12 +13,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from dui.records.v1 import allergies_pb2, handover_notes_pb2, medical_history_pb2, relations_pb2
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
-from dui_kit.errors import not_found
-from dui_kit.stamps import stamp_version
-from dui_kit.statements import Query
+from dui.records.v1 import allergies_pb2, handover_notes_pb2, medical_events_pb2, relations_pb2
+from dui_kit.calls.call import Call
+from dui_kit.calls.stamps import stamp_version
+from dui_kit.db.columns import AnyRow
+from dui_kit.db.statements import Query
+from dui_kit.errors import Reason, not_found
+from dui_kit.wire.contract import ALL_CATEGORIES
+from dui_kit.wire.texts import RIGHT_MISSING
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from sqlalchemy import (
@@ -42,7 +44,7 @@ Entry = TypeVar(
     "Entry",
     allergies_pb2.Allergy,
     handover_notes_pb2.HandoverNote,
-    medical_history_pb2.MedicalEvent,
+    medical_events_pb2.MedicalEvent,
     relations_pb2.Relation,
 )
 
@@ -78,7 +80,7 @@ class Kind(Generic[Entry]):
         return self.table.c[f"{self.name}_id"]
 
 
-def create(call: Call, kind: Kind[Entry], entry: Entry, draft_id: str) -> Entry:
+def create(call: Call, kind: Kind[Entry], entry: Entry, draft_id: str = "") -> Entry:
     """Adds an entry; the draft that it finishes, when there is one, goes with the same commit."""
     kind.check(entry, call.now)
     if draft_id:
@@ -86,11 +88,9 @@ def create(call: Call, kind: Kind[Entry], entry: Entry, draft_id: str) -> Entry:
     values = {
         f"{kind.name}_id": call.new_id(),
         "beneficiary_id": call.beneficiary_id,
-        "version": 1,
-        "author_account_id": call.caller.account_id,
-        "recorded_at": call.now,
         "created_at": call.now,
         "reason": None,
+        **call.version_values(1),
         **kind.values(entry, call.now),
     }
     call.write(_insert(kind), **values)
@@ -124,9 +124,7 @@ def correct(call: Call, kind: Kind[Entry], entry_id: str, change: Entry, mask: F
     values = {
         **kind.values(entry, call.now),
         "reason": entry.reason.strip(),
-        "version": row.version + 1,
-        "author_account_id": call.caller.account_id,
-        "recorded_at": call.now,
+        **call.version_values(row.version + 1),
     }
     call.write(_update(kind), id=row.entry_id, **values)
     return _announce(call, kind, row._replace(**values))
@@ -223,8 +221,17 @@ def _one(call: Call, kind: Kind[Any], entry_id: str, *, lock: bool) -> AnyRow:
     query = _lookup(kind, one=len(call.beneficiary_ids) == 1, lock=lock)
     row = call.row(query, id=entry_id, **_values(call))
     if row is None:
-        raise not_found(f"{kind.name}_id")
+        raise not_found(f"{kind.name}_id", because=_closed(call, kind, entry_id))
     return row
+
+
+def _closed(call: Call, kind: Kind[Any], entry_id: str) -> Reason | None:
+    """Why an entry is not there for the caller, when it is there: its category is closed to them."""
+    if kind.category is None:
+        return None
+    values = _values(call) | {"categories": sorted(ALL_CATEGORIES)}
+    query = _lookup(kind, one=len(call.beneficiary_ids) == 1, lock=False)
+    return RIGHT_MISSING if call.row(query, id=entry_id, **values) else None
 
 
 def _announce(call: Call, kind: Kind[Entry], row: AnyRow) -> Entry:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dui_kit.columns import id_column, instant_column, version_columns
-from dui_kit.tables import Base
+from dui_kit.db.columns import id_column, instant_column, version_columns
+from dui_kit.db.tables import Base
 from sqlalchemy import Column, Index, Table, Text
 from sqlalchemy.schema import SchemaItem
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
-from dui_kit.pages import Page
+from dui_kit.calls.call import Call
+from dui_kit.calls.pages import Page
+from dui_kit.db.columns import AnyRow
+from dui_kit.ids import smallest_id
 from sqlalchemy import Select, and_, func, select, tuple_
 
 from dui_records.beneficiaries.tables import answers_for, beneficiary
 from dui_records.handover_notes.tables import handover_note
+from dui_records.stays.queries import present
 from dui_records.stays.tables import stay
 
 _n = handover_note.c
 _own = beneficiary.alias("own")
 _member = beneficiary.alias("member")
-
-
-def first_id(since: datetime) -> str:
-    """The lowest UUIDv7 of an instant: ids grow with time, so the index of a person's notes gives a period of them."""
-    milliseconds = int(since.timestamp() * 1000)
-    text = f"{milliseconds:012x}"
-    return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
 
 
 def of_facility(
@@ -41,20 +36,12 @@ def of_facility(
     the persons and the categories open for each; somebody may be a nurse for one person and not for another.
     """
     opened = visible.cte("opened")
-    here = [
-        stay.c.tenant_id == call.tenant_id,
-        stay.c.facility_id == facility_id,
-        stay.c.last_on >= day,
-        stay.c.started_on <= day,
-        stay.c.beneficiary_id.in_(select(opened.c.beneficiary_id)),
-    ]
-    if unit_id:
-        here.append(stay.c.unit_id == unit_id)
+    reachable = select(opened.c.beneficiary_id)
     survivors = (
         select(answers_for(_own).label("beneficiary_id"), stay.c.beneficiary_id.label("present_id"))
         .select_from(stay)
         .join(_own, and_(_own.c.tenant_id == stay.c.tenant_id, _own.c.beneficiary_id == stay.c.beneficiary_id))
-        .where(*here)
+        .where(present(call, facility_id=facility_id, unit_id=unit_id, day=day, visible=reachable))
         .cte("survivors")
     )
     # The array is what the index is searched with, whatever the statistics say of a table with few merged records.
@@ -77,14 +64,9 @@ def of_facility(
         .join(persons, persons.c.beneficiary_id == _n.beneficiary_id)
         .where(
             _n.tenant_id == call.tenant_id,
-            _n.handover_note_id >= first_id(since),
+            _n.handover_note_id >= smallest_id(since),
             tuple_(_n.beneficiary_id, _n.category).in_(readable),
         )
-        .order_by(_n.handover_note_id.desc())
-        .limit(page.size + 1)
     )
-    if page.after:
-        statement = statement.where(_n.handover_note_id < page.after[0])
-    rows = call.session.execute(statement).all()
-    kept, token = page.cut(rows, key=lambda row: (row.entry_id,))
-    return list(kept), token
+    rows, token = page.fetch(call.session, statement, _n.handover_note_id, newest_first=True)
+    return list(rows), token

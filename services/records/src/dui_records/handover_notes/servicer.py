@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from dui.records.v1 import handover_notes_pb2 as pb
-from dui_kit import places
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
-from dui_kit.stamps import stamp
+from dui_kit.calls import places
+from dui_kit.calls.call import Call
+from dui_kit.calls.stamps import stamp
+from dui_kit.calls.visibility import visible_categories
+from dui_kit.db.columns import AnyRow
 from dui_kit.times import from_timestamp
-from dui_kit.visibility import visible_categories
 
 from dui_records.entries import entry
 from dui_records.handover_notes.events import handover_note_changed
@@ -74,6 +74,8 @@ HANDOVER_NOTE = entry.Kind(
 
 class HandoverNoteServicer:
     """Handover notes about a person, and those of a facility."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["HandoverNoteService"]
 
     def CreateHandoverNote(self, request: pb.CreateHandoverNoteRequest, call: Call) -> pb.CreateHandoverNoteResponse:
         """Adds a note."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dui_kit.columns import instant_column
+from dui_kit.db.columns import instant_column
 from sqlalchemy import Column, SmallInteger, Text
 
 from dui_records.entries.tables import entry_table

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dui_kit.columns import id_column, instant_column
-from dui_kit.tables import Base
+from dui_kit.db.columns import id_column, instant_column
+from dui_kit.db.tables import Base
 from sqlalchemy import CheckConstraint, Column, Index, Table, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dui_kit.call import Call
+from dui_kit.calls.call import Call
+from dui_kit.calls.visibility import Place, may_decide_at, visible_beneficiaries
 from dui_kit.errors import Refusal, not_found
-from dui_kit.visibility import may_decide_at, visible_beneficiaries
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from dui_records.beneficiaries.events import person_changed
@@ -43,7 +43,7 @@ def lock_records(call: Call, fields: dict[str, str]) -> Records:
 def check_reach(call: Call, records: Records, *beneficiary_ids: str) -> None:
     """Refuses to merge, or to take apart, records that the caller may not reach each: a merge opens to whoever reaches one of
     them everything of the other."""
-    if may_decide_at(call, None):
+    if may_decide_at(call, Place(None)):
         return
     asked = visible_beneficiaries(call).subquery()
     known = sorted(records)

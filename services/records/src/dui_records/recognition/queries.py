@@ -5,17 +5,19 @@ row-level security, and every query is bounded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import cache
 from typing import Any
 
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
-from dui_kit.pages import Page
-from dui_kit.statements import Query
+from dui_kit.calls.call import Call
+from dui_kit.calls.pages import Page
+from dui_kit.db.columns import AnyRow
+from dui_kit.db.statements import Query
 from sqlalchemy import Select, Text, and_, bindparam, cast, func, not_, or_, select, tuple_, union_all
 
 from dui_records.beneficiaries.tables import answers_for, beneficiary
 from dui_records.recognition.rules import ALIKE, Likeness, likeness, swapped_date
+from dui_records.stays.queries import present
 from dui_records.stays.tables import stay
 
 #: A statement and its values, for `call.together`.
@@ -174,21 +176,12 @@ def compared(call: Call, beneficiary_id: str) -> tuple[str, Likeness] | None:
 
 
 def present_by_name(
-    call: Call, page: Page, *, facility_id: str, unit_id: str | None, day: Any, visible: Select[tuple[str]]
+    call: Call, page: Page, *, facility_id: str, unit_id: str | None, day: date, visible: Select[tuple[str]]
 ) -> tuple[list[AnyRow], str]:
     """A page of the persons who have a stay in force, by name in use; homonyms sound alike by family name in this list.
 
     The whole list is compared, whatever the page: a facility has some hundreds of persons, which stay_present_idx gives.
     """
-    here = [
-        stay.c.tenant_id == call.tenant_id,
-        stay.c.facility_id == facility_id,
-        stay.c.last_on >= day,
-        stay.c.started_on <= day,
-        stay.c.beneficiary_id.in_(visible),
-    ]
-    if unit_id:
-        here.append(stay.c.unit_id == unit_id)
     key, sound = cast(_survivor.c.beneficiary_id, Text), _survivor.c.family_sound
     listed = (
         select(
@@ -213,13 +206,8 @@ def present_by_name(
                 _survivor.c.beneficiary_id == answers_for(_own),
             ),
         )
-        .where(*here)
+        .where(present(call, facility_id=facility_id, unit_id=unit_id, day=day, visible=visible))
         .subquery()
     )
-    order = (listed.c.family_key, listed.c.given_key, listed.c.stay_id)
-    statement = select(listed).order_by(*order).limit(page.size + 1)
-    if page.after:
-        statement = statement.where(tuple_(*order) > page.after)
-    rows = call.session.execute(statement).all()
-    kept, token = page.cut(rows, key=lambda row: (row.family_key, row.given_key, row.stay_id))
-    return list(kept), token
+    rows, token = page.fetch(call.session, select(listed), listed.c.family_key, listed.c.given_key, listed.c.stay_id)
+    return list(rows), token

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from dui.records.v1 import relations_pb2 as pb
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
+from dui_kit.calls.call import Call
 from dui_kit.days import latest_day
+from dui_kit.db.columns import AnyRow
 
 from dui_records.entries import entry
 from dui_records.relations.rules import check_relation
@@ -58,9 +58,11 @@ RELATION = entry.Kind("relation", relation, pb.Relation, check=_check, values=_v
 class RelationServicer:
     """The entourage of a person."""
 
+    CONTRACT = pb.DESCRIPTOR.services_by_name["RelationService"]
+
     def CreateRelation(self, request: pb.CreateRelationRequest, call: Call) -> pb.CreateRelationResponse:
         """Adds a relation."""
-        return pb.CreateRelationResponse(relation=entry.create(call, RELATION, request.relation, request.draft_id))
+        return pb.CreateRelationResponse(relation=entry.create(call, RELATION, request.relation))
 
     def GetRelation(self, request: pb.GetRelationRequest, call: Call) -> pb.GetRelationResponse:
         """Reads a relation."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from dui.records.v1 import stays_pb2 as pb
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
+from dui_kit.calls.call import Call
+from dui_kit.db.columns import AnyRow
 
 from dui_records.stays.rules import ExitReason, Stay, StayModality
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
-from dui_kit import places
-from dui_kit.call import Call
-from dui_kit.columns import AnyRow
+from dui_kit.calls import places
+from dui_kit.calls.call import Call
 from dui_kit.days import latest_day
+from dui_kit.db.columns import AnyRow
 from dui_kit.errors import not_found
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, insert, select, update
 
 from dui_records.stays.events import stay_changed, stay_perimeter
 from dui_records.stays.mapping import stay_of_row, to_proto
@@ -29,6 +29,20 @@ def of_person(call: Call, stay_id: str, *, lock: bool = False) -> AnyRow:
     if row is None:
         raise not_found("stay_id")
     return row
+
+
+def present(
+    call: Call, *, facility_id: str, unit_id: str | None, day: date, visible: Select[tuple[str]]
+) -> ColumnElement[bool]:
+    """The stays in force on a day at a facility, or in one of its units, of persons among `visible`."""
+    where = [
+        _s.tenant_id == call.tenant_id,
+        _s.facility_id == facility_id,
+        _s.last_on >= day,
+        _s.started_on <= day,
+        _s.beneficiary_id.in_(visible),
+    ]
+    return and_(*where, _s.unit_id == unit_id) if unit_id else and_(*where)
 
 
 def lasting(call: Call, new: Stay) -> list[Stay]:
@@ -63,10 +77,8 @@ def add(call: Call, values: dict[str, object]) -> AnyRow:
             "tenant_id": call.tenant_id,
             "stay_id": call.new_id(),
             "beneficiary_id": call.beneficiary_id,
-            "version": 1,
-            "author_account_id": call.caller.account_id,
-            "recorded_at": call.now,
             "created_at": call.now,
+            **call.version_values(1),
             **values,
         },
     ).one()
@@ -78,12 +90,7 @@ def write(call: Call, row: AnyRow, values: dict[str, object]) -> AnyRow:
     written = call.session.execute(
         update(stay)
         .where(_s.tenant_id == call.tenant_id, _s.stay_id == row.stay_id)
-        .values(
-            version=row.version + 1,
-            author_account_id=call.caller.account_id,
-            recorded_at=call.now,
-            **values,
-        )
+        .values(**call.version_values(row.version + 1), **values)
         .returning(*COLUMNS)
     ).one()
     return _announce(call, written)

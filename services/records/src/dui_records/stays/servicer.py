@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import date
 
 from dui.records.v1 import stays_pb2 as pb
-from dui_kit import places
-from dui_kit.call import Call
+from dui_kit.calls import places
+from dui_kit.calls.call import Call
 from dui_kit.identifiers import parse_partial_date
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
 from dui_records.admissions import queries as admissions
 from dui_records.admissions.rules import Decision
@@ -25,6 +25,8 @@ _s = stay.c
 
 class StayServicer:
     """Stays: from entry to exit. Locks are taken in one order everywhere: the person, the stay, the request."""
+
+    CONTRACT = pb.DESCRIPTOR.services_by_name["StayService"]
 
     def CreateStay(self, request: pb.CreateStayRequest, call: Call) -> pb.CreateStayResponse:
         """Admits a person. The lock on the person makes the check of overlaps hold across merged records."""
@@ -67,19 +69,10 @@ class StayServicer:
 
     def ListStays(self, request: pb.ListStaysRequest, call: Call) -> pb.ListStaysResponse:
         """The stays of a person, by first day, newest first."""
-        page = call.page(request)
-        query = (
-            select(*queries.COLUMNS)
-            .where(_s.tenant_id == call.tenant_id, _s.beneficiary_id.in_(call.beneficiary_ids))
-            .order_by(_s.started_on.desc(), _s.stay_id.desc())
-            .limit(page.size + 1)
+        query = select(*queries.COLUMNS).where(
+            _s.tenant_id == call.tenant_id, _s.beneficiary_id.in_(call.beneficiary_ids)
         )
-        if page.after:
-            after = (date.fromisoformat(str(page.after[0])), page.after[1])
-            query = query.where(tuple_(_s.started_on, _s.stay_id) < after)
-        rows, token = page.cut(
-            call.session.execute(query).all(), key=lambda row: (row.started_on.isoformat(), row.stay_id)
-        )
+        rows, token = call.page(request).fetch(call.session, query, _s.started_on, _s.stay_id, newest_first=True)
         return pb.ListStaysResponse(stays=[to_proto(call, row) for row in rows], next_page_token=token)
 
     def UpdateStay(self, request: pb.UpdateStayRequest, call: Call) -> pb.UpdateStayResponse:

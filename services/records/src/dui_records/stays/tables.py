@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dui_kit.columns import id_column, instant_column, version_columns
-from dui_kit.tables import Base
+from dui_kit.db.columns import id_column, instant_column, version_columns
+from dui_kit.db.tables import Base
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -19,10 +19,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import DATERANGE, ExcludeConstraint
 
 from dui_records.columns import of_person
+from dui_records.stays.rules import ExitReason, StayModality
 
-#: 7 = ENTERED_BY_MISTAKE: a stay that never was; it overlaps nothing and is in no list of persons present.
-_PERIOD = "CASE WHEN exit_reason = 7 THEN 'empty'::daterange ELSE daterange(started_on, ended_on, '[]') END"
-_LAST_ON = "CASE WHEN exit_reason = 7 THEN '0001-01-01'::date ELSE COALESCE(ended_on, '9999-12-31'::date) END"
+#: A stay that never was overlaps nothing and is in no list of persons present.
+_NEVER_WAS = f"exit_reason = {ExitReason.ENTERED_BY_MISTAKE.value}"
+_PERIOD = f"CASE WHEN {_NEVER_WAS} THEN 'empty'::daterange ELSE daterange(started_on, ended_on, '[]') END"
+_LAST_ON = f"CASE WHEN {_NEVER_WAS} THEN '0001-01-01'::date ELSE COALESCE(ended_on, '9999-12-31'::date) END"
 
 stay = Table(
     "stay",
@@ -59,16 +61,22 @@ stay = Table(
         name="stay_facility_overlap",
         using="gist",
     ),
-    # 1 = RESIDENTIAL: one lives in one place; an ESAT, a foyer and a SAVS at once are normal.
+    # One lives in one place; an ESAT, a foyer and a SAVS at once are normal.
     ExcludeConstraint(
         ("tenant_id", "="),
         ("beneficiary_id", "="),
         ("period", "&&"),
         name="stay_residential_overlap",
         using="gist",
-        where=text("modality = 1"),
+        where=text(f"modality = {StayModality.RESIDENTIAL.value}"),
     ),
     Index("stay_beneficiary_id_idx", "tenant_id", "beneficiary_id", "started_on", "stay_id"),
     Index("stay_present_idx", "tenant_id", "facility_id", "last_on"),
-    Index("stay_admission_key", "tenant_id", "admission_id", unique=True, postgresql_where=text("exit_reason <> 7")),
+    Index(
+        "stay_admission_key",
+        "tenant_id",
+        "admission_id",
+        unique=True,
+        postgresql_where=text(f"exit_reason <> {ExitReason.ENTERED_BY_MISTAKE.value}"),
+    ),
 )

@@ -1,10 +1,10 @@
-"""Associations, staff, accounts, assignments, policy, broken glass, and the queue to the identity provider."""
+"""Associations, staff, accounts, assignments, policy, break-glass access, and the queue to the identity provider."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from dui_kit.schema import create_kit_tables_1, protect, roles
+from dui_kit.db.schema import create_kit_tables_1, protect, roles
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from dui_identity.journal.schema import create_journal_tables

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
-from dui_kit.schema import create_kit_tables_1, protect
+from dui_kit.db.schema import create_kit_tables_1, protect
 
 revision = "0001"
 down_revision = None

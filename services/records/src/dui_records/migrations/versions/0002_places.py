@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
-from dui_kit.schema import create_kit_tables_2
+from dui_kit.db.schema import create_kit_tables_2
 
 revision = "0002"
 down_revision = "0001"

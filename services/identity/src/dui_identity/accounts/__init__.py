@@ -1,1 +1,0 @@
-"""Accounts: one account is one person."""

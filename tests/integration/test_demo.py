@@ -1,0 +1,97 @@
+"""`make demo` on a running platform: what it prints is in order, at local time, and in words for people."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from dui_kit.worker.testing import free_port
+from dui_local import demo
+from dui_ops.state import State, load
+
+#: The facility of case 1 is near Paris, the servers keep UTC.
+PARIS = ZoneInfo("Europe/Paris")
+_ENTRY = re.compile(r"^ {7}(?P<at>\d\d:\d\d:\d\d)  (?P<who>.{28})  (?P<what>.{38})  (?P<verdict>.+)$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    """The running stack."""
+    return load()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one run printed, and between which instants."""
+
+    text: str
+    begun: datetime
+    ended: datetime
+
+
+@pytest.fixture(scope="module")
+def told(state: State) -> Told:
+    """One run for all."""
+    begun, printed = datetime.now(PARIS), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        demo.play(state)
+    return Told(printed.getvalue(), begun, datetime.now(PARIS))
+
+
+def test_the_story_is_told_in_order_at_local_time(state: State, told: Told) -> None:
+    accounts = {each["role"]: each for each in state["accounts"] if each["username"].endswith(f".{demo.SLUG}")}
+    for role in ("secretary", "nurse", "educator", "doctor", "dpo"):
+        assert f"(compte {accounts[role]['username']})" in told.text
+    entries = list(_ENTRY.finditer(told.text))
+    assert f"{len(entries)} en tout, à l'heure de l'établissement (Europe/Paris)" in told.text
+    assert {int(entry["at"][:2]) for entry in entries} <= {told.begun.hour, told.ended.hour}
+    doctor = accounts["doctor"]["name"]
+    assert [(entry["what"].strip(), entry["verdict"]) for entry in entries if entry["who"].strip() == doctor] == [
+        ("Lire · Médical", "refusé (hors de son périmètre)"),
+        ("Ouvrir en urgence · Médical", "refusé (sans second facteur)"),
+        ("Ouvrir en urgence · Médical", "autorisé"),
+        ("Lire · Alertes de sécurité", "autorisé, glace brisée"),
+        ("Écrire · Médical", "autorisé, glace brisée"),
+    ]
+    # The order of the people is that of the story.
+    names = [accounts[role]["name"] for role in ("secretary", "nurse", "educator", "doctor")]
+    seen = list(dict.fromkeys(entry["who"].strip() for entry in entries))
+    assert [name for name in seen if name in names] == names
+
+
+def test_an_identity_is_validated_on_a_document_and_insi_says_that_it_is_not_connected(told: Told) -> None:
+    assert "vérifie la carte d'identité présentée : identité validée\n" in told.text
+    assert "téléservice INSi (HTTP 409, INSI_NOT_CONNECTED)\n" in told.text
+
+
+def test_a_nurse_needs_no_word_of_http(told: Told) -> None:
+    """What happened is said in words; what a programmer looks for stands behind, in parentheses."""
+    refusals = [line for line in told.text.splitlines() if "→ refusé" in line]
+    assert len(refusals) == 7
+    for line in refusals:
+        words, programmers = line.rsplit(" (", 1)
+        assert re.fullmatch(r"HTTP 4\d\d, [A-Z_]+\)", programmers)
+        assert not re.search(r"\d{3}", words)
+    assert "If-Match" not in re.sub(r"\([^)]*\)", "", told.text)
+
+
+def test_a_platform_that_is_away_is_told_in_one_sentence(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway = f"http://127.0.0.1:{free_port()}"
+    copy = tmp_path / "state.json"
+    copy.write_text(json.dumps(state | {"urls": state["urls"] | {"gateway": gateway}}), encoding="utf-8")
+    monkeypatch.setenv("DUI_STACK", str(copy))
+    assert demo.main() == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (
+        f"The demo stopped: the gateway does not answer at {gateway}: start it (`make up` starts the local stack)\n"
+    )
