@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,13 +113,21 @@ def targets_of(server: Backend) -> dict[str, Any]:
     return {f"{service}_target": server.target for service in contract.service_names()}
 
 
+def settings_of(server: Backend, **changes: Any) -> GatewaySettings:
+    """Settings for that server, which no variable of the environment changes."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith("DUI_")]:
+            environment.delenv(name)
+        return GatewaySettings(**targets_of(server), **changes)
+
+
 @pytest.fixture
 def make(server: Backend, keys: KeySet) -> Iterator[Build]:
     """Builds a gateway with other settings."""
     upstreams: list[Upstream] = []
 
     def made(**changes: Any) -> Gateway:
-        settings = GatewaySettings(**targets_of(server), **changes)
+        settings = settings_of(server, **changes)
         targets = {service: settings.target(service) for service in contract.service_names()}
         upstream = Upstream(targets, call_seconds=settings.gateway_call_seconds, pause=lambda _seconds: None)
         upstreams.append(upstream)
@@ -133,7 +142,7 @@ def make(server: Backend, keys: KeySet) -> Iterator[Build]:
 @pytest.fixture(scope="session")
 def shared_app(server: Backend, keys: KeySet) -> Iterator[Gateway]:
     # One person writes in all of these tests.
-    settings = GatewaySettings(**targets_of(server), rate_limit_write_per_second=1e6)
+    settings = settings_of(server, rate_limit_write_per_second=1e6)
     upstream = Upstream(
         dict.fromkeys(contract.service_names(), server.target), call_seconds=5, pause=lambda _seconds: None
     )

@@ -351,8 +351,7 @@ def test_a_service_that_hangs_holds_up_its_own_calls_only(make: Any, token: Any,
 
 
 def test_a_round_saved_at_once_passes_and_a_flood_of_writes_does_not(make: Any, token: Any) -> None:
-    # What is given back each second is measured with a clock of its own above; here nothing is, so that the speed of the machine
-    # does not decide.
+    # Next to nothing is given back meanwhile, so that the speed of the machine does not decide.
     client = make(rate_limit_write_per_second=0.001).test_client()
     path = f"/v1/beneficiaries/{OTHER_TENANT}/handover_notes"
 

@@ -35,8 +35,8 @@ class Watch:
         self._port = port
         self._seconds = seconds
         self._idle_seconds = idle_seconds
-        # By address of the caller: since when an answer is due, and when something was sent for the last time.
-        self._due: dict[object, tuple[float, float]] = {}
+        # By address of the caller: since when an answer is due, and when something was sent for the last time, if anything was.
+        self._due: dict[object, tuple[float, float | None]] = {}
 
     def start(self) -> None:
         """Looks now and then, in a thread of its own, for as long as the process lives."""
@@ -45,17 +45,21 @@ class Watch:
 
     def look(self) -> None:
         """Looks at every connection once, and ends those that are overdue."""
-        now, due = time.monotonic(), {}
+        now = time.monotonic()
+        due: dict[object, tuple[float, float | None]] = {}
         for connection in _connections(self._port):
             with connection, contextlib.suppress(OSError):  # it may end at any moment
                 caller = connection.getpeername()
                 state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_SENT.stop)
                 sent_ago, received_ago = _seconds(state[_SENT_AGO]), _seconds(state[_RECEIVED_AGO])
                 if not any(state[_BYTES_SENT]):
-                    waited = sent_ago  # since it was opened
+                    # Since it was first seen, not since it was opened: it may have waited for a place before.
+                    since, _ = self._due.get(caller, (now, None))
+                    due[caller] = (since, None)
+                    waited = now - since
                 elif received_ago < sent_ago:
                     since, sent = self._due.get(caller, (now, now - sent_ago))
-                    if abs(now - sent_ago - sent) > _SAME_SECONDS:
+                    if sent is None or abs(now - sent_ago - sent) > _SAME_SECONDS:
                         since = now  # an answer went meanwhile, and this is another request
                     due[caller] = (since, now - sent_ago)
                     waited = now - since
