@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dui_kit.wire.telemetry import log
+
 LOOK_SECONDS = 1.0
 # An answer in between shows as another time of the last sending; the kernel counts in ticks of a few milliseconds.
 _SAME_SECONDS = 0.1
@@ -73,7 +75,10 @@ class Watch:
     def _run(self) -> None:
         while True:
             time.sleep(LOOK_SECONDS)
-            self.look()
+            try:
+                self.look()
+            except OSError as error:  # no descriptor is left to look with: the next look may have one
+                log.error("the connections could not be looked at", error=type(error).__name__, errno=error.errno)
 
 
 def _connections(port: int) -> Iterator[socket.socket]:
