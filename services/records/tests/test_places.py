@@ -146,11 +146,10 @@ def test_a_place_of_a_moment_ago_is_asked_for_once(world: World) -> None:
     person, ward, asked = world.open().beneficiary_id, new_id(), []
 
     class Owner:
-        def refresh(self, *, tenant_id: str, facility_id: str, **_: str) -> bool:
+        def refresh(self, *, tenant_id: str, facility_id: str, **_: str) -> None:
             asked.append(facility_id)
             unit = facts_pb2.UnitChanged(unit_id=ward, version=1, facility_id=world.home)
             world.harness.facts(tenant_id, [unit])
-            return True
 
     admission = world.ask(person).admission_id
     world.harness.with_refresher(Owner())

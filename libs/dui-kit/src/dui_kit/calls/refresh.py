@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
@@ -19,35 +23,87 @@ from dui_kit.facts import apply_facts
 from dui_kit.settings import ServiceSettings
 from dui_kit.wire.telemetry import log
 
+#: Refreshes at once in a process, one for each caller. Each holds the thread of a call, and a service has few: whoever goes on
+#: asking for what they may not see must leave the others theirs. Who gets none is refused, while the event is under way.
+AT_ONCE = 2
+#: What was asked is not asked again so soon: as a rule the event arrives in that time.
+REMEMBER_SECONDS = 0.25
+#: An owner that did not answer in time is left alone for so long.
+PAUSE_SECONDS = 5.0
+
+#: Association, subject, person and facility of a call.
+_Question = tuple[str, str, str, str]
+
 
 class Refresher:
     """Asks identity about a caller and a place, and records about a person, and applies what they answer."""
 
-    def __init__(self, settings: ServiceSettings, engine: Engine) -> None:
+    def __init__(
+        self, settings: ServiceSettings, engine: Engine, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """A service does not ask itself: its own target is left empty."""
         self._engine = engine
         self._seconds = settings.refresh_seconds
+        self._clock = clock
         token = ServiceToken(settings)
         self._owners = {
             name: Owner(name, target, token)
             for name, target in (("identity", settings.identity_target), ("records", settings.records_target))
             if target
         }
-        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="refresh")
+        self._pool = ThreadPoolExecutor(max_workers=2 * AT_ONCE, thread_name_prefix="refresh")
+        self._lock = threading.Lock()
+        #: Questions under way, with what their askers wait for; and when the others were answered.
+        self._under_way: dict[_Question, threading.Event] = {}
+        self._answered: OrderedDict[_Question, float] = OrderedDict()
+        #: Until when an owner is left alone.
+        self._pauses: dict[str, float] = {}
 
-    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> bool:
-        """True when an owner answered within the deadline and its facts were applied."""
-        asked = [self._ask("identity", tenant_id=tenant_id, subject=subject, facility_id=facility_id)]
+    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> None:
+        """Asks the owners and applies what they answer, unless the same was asked just now, or too much is asked already."""
+        question = (tenant_id, subject, beneficiary_id, facility_id)
+        with self._lock:
+            now = self._clock()
+            while self._answered and next(iter(self._answered.values())) <= now - REMEMBER_SECONDS:
+                self._answered.popitem(last=False)
+            if question in self._answered:
+                return
+            other = self._under_way.get(question)
+            if other is None:
+                if len(self._under_way) >= AT_ONCE or any(each[:2] == question[:2] for each in self._under_way):
+                    return
+                done = self._under_way[question] = threading.Event()
+        if other is not None:  # the calls of one page come together: one of them asks for all
+            other.wait(self._seconds * 3)
+            return
+        try:
+            self._apply(tenant_id, self._ask_all(tenant_id, subject, beneficiary_id, facility_id))
+        finally:
+            with self._lock:
+                del self._under_way[question]
+                self._answered[question] = self._clock()
+            done.set()
+
+    def _ask_all(self, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> list[Message]:
+        asked = {"identity": self._ask("identity", tenant_id=tenant_id, subject=subject, facility_id=facility_id)}
         if beneficiary_id:
-            asked.append(self._ask("records", tenant_id=tenant_id, beneficiary_id=beneficiary_id))
+            asked["records"] = self._ask("records", tenant_id=tenant_id, beneficiary_id=beneficiary_id)
         facts: list[Message] = []
-        for answer in asked:
+        for owner, answer in asked.items():
+            if answer is None:
+                continue
             try:
-                facts += answer.result(timeout=self._seconds * 2) if answer is not None else []
+                facts += answer.result(timeout=self._seconds * 2)
             except (grpc.RpcError, httpx.HTTPError, TimeoutError, ValueError) as error:
-                log.warning("access facts could not be refreshed", error=type(error).__name__)
+                answer.cancel()
+                log.warning("access facts could not be refreshed", owner=owner, error=type(error).__name__)
+                with self._lock:
+                    self._pauses[owner] = self._clock() + PAUSE_SECONDS
+        return facts
+
+    def _apply(self, tenant_id: str, facts: list[Message]) -> None:
         if not facts:
-            return False
+            return
         try:
             # The caller waits: whoever holds a lock on the projections must not hold the threads of the calls with it.
             milliseconds = int(self._seconds * 1000)
@@ -55,12 +111,10 @@ class Refresher:
                 apply_facts(raw(session), tenant_id, facts)
         except (psycopg.Error, DBAPIError) as error:
             log.warning("access facts could not be applied", error=type(error).__name__)
-            return False
-        return True
 
     def _ask(self, owner: str, **which: str) -> Future[list[Message]] | None:
-        """The answer to come; None when this service is the owner, or has not been told where it is."""
-        if owner not in self._owners:
+        """The answer to come; None when this service is the owner, has not been told where it is, or leaves it alone."""
+        if owner not in self._owners or self._pauses.get(owner, 0.0) > self._clock():
             return None
         some = self._owners[owner].some
         return self._pool.submit(copy_context().run, lambda: some(timeout=self._seconds, **which))

@@ -24,8 +24,8 @@ class Verifier(Protocol):
 class Refreshes(Protocol):
     """Asks the owners of the facts on a denial."""
 
-    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> bool:
-        """True when something was learnt."""
+    def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> None:
+        """Applies what they answer, so that the call can be decided again."""
 
 
 @dataclass(frozen=True, slots=True)
