@@ -7,12 +7,14 @@ database of this run. Only the processes of identity are not: the queue's job is
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from dui.identity.v1 import organisation_pb2, professions_pb2
 from dui.identity.v1 import staff_pb2 as pb
@@ -23,7 +25,7 @@ from dui_identity.provisioning.worker import Provisioner
 from dui_identity.settings import IdentitySettings
 from dui_keycloak.connection import Administration
 from dui_kit.settings import ServiceSettings
-from dui_kit.testing import Harness, create_database
+from dui_kit.testing import CallFailed, Harness, create_database
 from dui_kit.worker.parts import WorkerContext
 from dui_local.realm import settings as settings_of
 from dui_ops.login import Browser, Enrolment, LoginError, Tokens, login
@@ -576,6 +578,43 @@ class TestInvitations:
         user = platform.user(first.login)
         assert user is not None
         assert len(platform.provider.credentials(user["id"]).devices) == 2
+
+    def test_a_session_of_before_is_renewed_for_the_other_association_and_opens_nothing_in_the_one_that_ended_it(
+        self, platform: Platform, association: Association, mailbox: Mailbox
+    ) -> None:
+        email = new_address()
+        first, _ = self.entered(platform, association, mailbox, email)
+        other = open_association(platform)
+        second = other.account(email)
+        platform.work()
+        follow(mailbox.next(email).link)
+        platform.work()
+        sessions = {where.slug: platform.log_in(first.login, where.slug) for where in (association, other)}
+        entered = sessions[other.slug].claims["acr_times"]["1"]
+        while time.time() < entered + 1:  # Keycloak counts in seconds
+            time.sleep(0.05)
+        other.suspend(second.account_id)
+        platform.work()
+        other.reactivate(second.account_id)
+        platform.work()
+        answers = {}
+        for where in (association, other):
+            renewed = platform.refresh(sessions[where.slug])
+            assert renewed.status_code == 200, "the session is the other association's too"
+            claims = jwt.decode(renewed.json()["access_token"], options={"verify_signature": False})
+            assert claims["iat"] > entered
+            try:
+                platform.harness.call(
+                    "dui.identity.v1.AccountService/GetMyAccount",
+                    pb.GetMyAccountRequest(),
+                    as_=claims["sub"],
+                    tenant=where.tenant_id,
+                    entered_at=claims["acr_times"]["1"],
+                )
+                answers[where.slug] = "open"
+            except CallFailed as refused:
+                answers[where.slug] = refused.reason
+        assert answers == {association.slug: "open", other.slug: "SESSION_REVOKED"}
 
     def test_a_question_is_taken_back_with_the_account_and_asked_again_on_request(
         self, platform: Platform, association: Association, mailbox: Mailbox

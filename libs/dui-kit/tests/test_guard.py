@@ -296,7 +296,7 @@ def test_an_older_version_of_a_fact_never_replaces_a_newer_one(house: House) -> 
     assert (entry.account_id, entry.reason) == (account, "ACCOUNT_INACTIVE")
 
 
-def test_a_token_issued_before_the_sessions_were_revoked_is_refused(house: House) -> None:
+def test_a_session_entered_before_the_sessions_were_revoked_is_refused(house: House) -> None:
     other = House(house.harness, house.allergies)
     revoked = datetime.now(UTC)
     fact = facts.AccountChanged(
@@ -307,11 +307,12 @@ def test_a_token_issued_before_the_sessions_were_revoked_is_refused(house: House
         sessions_revoked_at=to_timestamp(revoked),
     )
     other.harness.facts(other.tenant, [fact])
+    # Whenever the token was issued: a session that is refreshed gets new ones.
     with refused("SESSION_REVOKED"):
-        other.read("nurse", issued_at=revoked.timestamp() - 1)
+        other.read("nurse", entered_at=revoked.timestamp() - 1)
     entry = other.journal()[-1]
     assert (entry.account_id, entry.reason) == (other.accounts[NURSE], "SESSION_REVOKED")
-    other.read("nurse", issued_at=revoked.timestamp() + 1)
+    other.read("nurse", entered_at=revoked.timestamp() + 1)
 
 
 def test_a_suspended_association_is_refused(house: House) -> None:
@@ -539,6 +540,36 @@ def test_nobody_types_a_code_for_a_right_that_they_lack(house: House) -> None:
         ask("doctor")
 
 
+def test_a_code_of_before_the_revocation_does_not_count_with_a_password_given_since(house: House) -> None:
+    """The thief of a phone, who learns the new password within half an hour."""
+    other = House(house.harness, house.allergies)
+    now = datetime.now(UTC)
+    revoked = facts.AccountChanged(
+        account_id=other.accounts[DOCTOR],
+        version=2,
+        subject="doctor",
+        active=True,
+        sessions_revoked_at=to_timestamp(now - timedelta(minutes=5)),
+    )
+    other.harness.facts(other.tenant, [revoked])
+    request = access_pb2.BreakGlassRequest(beneficiary_id=other.person, reason=1, reason_text="astreinte")
+
+    def ask(code_given: datetime) -> None:
+        house.harness.call(
+            "dui.identity.v1.BreakGlassService/BreakGlass",
+            request,
+            as_="doctor",
+            tenant=other.tenant,
+            acr=2,
+            entered_at=now.timestamp(),
+            proved_at=code_given.timestamp(),
+        )
+
+    with refused("STEP_UP_REQUIRED"):
+        ask(now - timedelta(minutes=6))
+    ask(now - timedelta(minutes=4))
+
+
 def administrator_at(house: House, *, facility: str | None = None, unit: str | None = None) -> str:
     """The subject of a new administrator of a facility, or of one of its units."""
     account, subject = new_id(), new_id()
@@ -608,14 +639,13 @@ def test_a_local_denial_asks_the_owner_once(house: House) -> None:
     asked = []
 
     class Owner:
-        def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> bool:
+        def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> None:
             asked.append((tenant_id, subject, beneficiary_id, facility_id))
             since = to_timestamp(datetime.now(UTC) - timedelta(seconds=5))
             perimeter = facts.PerimeterChanged(
                 fact_id=new_id(), version=1, beneficiary_id=person, facility_id=other.facility, valid_from=since
             )
             house.harness.facts(tenant_id, [facts.PersonChanged(beneficiary_id=person, version=1), perimeter])
-            return True
 
     house.harness.with_refresher(Owner())
     try:
@@ -632,10 +662,9 @@ def test_a_method_that_does_not_know_the_person_yet_asks_the_owner_once(house: H
     person, asked = new_id(), []
 
     class Owner:
-        def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> bool:
+        def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> None:
             asked.append(beneficiary_id)
             house.harness.facts(tenant_id, [facts.PersonChanged(beneficiary_id=person, version=1)])
-            return True
 
     def ask(whom: str) -> None:
         request = access_pb2.BreakGlassRequest(beneficiary_id=whom, reason=1, reason_text="astreinte")

@@ -125,6 +125,7 @@ def test_a_person_is_known_by_subject_tenant_client_and_level(verifier: TokenVer
         session_id="session-1",
         service="",
         proved_at=NOW - 60,
+        entered_at=NOW - 900,
     )
 
 

@@ -140,7 +140,7 @@ class TestSuspension:
                 "AssociationService/GetAssociation",
                 organisation_pb2.GetAssociationRequest(),
                 as_=subject,
-                issued_at=before,
+                entered_at=before,
             )
         assert refused.value.reason == "SESSION_REVOKED"
 
@@ -328,7 +328,7 @@ class TestInvitingAgain:
                 "AssociationService/GetAssociation",
                 organisation_pb2.GetAssociationRequest(),
                 as_=subject,
-                issued_at=before,
+                entered_at=before,
             )
         assert refused.value.reason == "SESSION_REVOKED"
 

@@ -168,7 +168,7 @@ class Harness:
         if_match: str = "",
         idempotency_key: str = "",
         language: str = "fr",
-        issued_at: float | None = None,
+        entered_at: float | None = None,
         proved_at: float | None = None,
         seconds: float = 30.0,
         service: str = "identity",
@@ -181,10 +181,11 @@ class Harness:
             client="dui-web" if tenant else f"dui-{service}",
             acr=acr,
             expires_at=time.time() + 60,
-            issued_at=time.time() if issued_at is None else issued_at,
+            issued_at=time.time(),
             session_id=None,
             service="" if tenant else service,
             proved_at=time.time() if proved_at is None else proved_at,
+            entered_at=time.time() if entered_at is None else entered_at,
         )
         method = self._methods[operation]
         wire = self._requests[operation].FromString(request.SerializeToString())

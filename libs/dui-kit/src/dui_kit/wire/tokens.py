@@ -32,7 +32,8 @@ SYSTEM_ROLE = "dui-system"
 #: Clients of services are called `dui-<service>`.
 SERVICE_CLIENT = "dui-"
 SKEW_SECONDS = 30
-#: The level (`acr`) of a password and a one-time code.
+#: The levels (`acr`) of a password, and of a password and a one-time code.
+PASSWORD = 1
 SECOND_FACTOR = 2
 REMEMBERED = 10_000
 
@@ -66,6 +67,8 @@ class Claims:
     service: str
     #: When the level `acr` was reached, in seconds since 1970; 0: the token does not tell.
     proved_at: float = 0.0
+    #: When the password was given; 0: the token does not tell. A refreshed token is issued anew, and lives by the same password.
+    entered_at: float = 0.0
 
     def proves(self, level: int, *, within: float, at: float) -> bool:
         """Whether the caller has proved this level: a second factor (2) not longer ago than `within` seconds. A token says `acr`
@@ -191,6 +194,7 @@ class TokenVerifier:
                 session_id=session if isinstance(session, str) and session else None,
                 service=service,
                 proved_at=_reached(payload.get("acr_times"), acr),
+                entered_at=_reached(payload.get("acr_times"), PASSWORD),
             ),
             not_before=_instant(payload.get("nbf", 0)),
             key_id=key_id,
