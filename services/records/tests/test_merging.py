@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import permutations
 
+import psycopg
 import pytest
 from dui.access.v1 import facts_pb2
 from dui.options.v1.options_pb2 import Category
 from dui.records.v1 import allergies_pb2, handover_notes_pb2, stays_pb2
 from dui.records.v1 import beneficiaries_pb2 as pb
 from dui_kit.testing import CallFailed
-from dui_records.testing import DIRECTOR, World
+from dui_kit.worker.testing import eventually
+from dui_records.testing import DIRECTOR, World, mask
 
 
 def merge(world: World, surviving: str, merged: str, **options: object) -> pb.Beneficiary:
@@ -190,6 +194,83 @@ def test_merges_of_three_records_in_every_direction_at_once_leave_no_chain(world
     for pointer in survivors.values():
         assert pointer is None or survivors[pointer] is None
     assert all(ours == projected for ours, projected in pointers(world, *ids))
+
+
+def waiting(world: World) -> int:
+    """How many transactions wait for a lock of another one."""
+    [(count,)] = world.harness.admin(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return int(count)
+
+
+@contextmanager
+def unmerge_under_way(world: World, surviving: str, merged: str) -> Iterator[None]:
+    """Within, an unmerge has changed the records and holds its locks; it commits at the end.
+
+    The table of its last row is locked against writing: this is where it waits.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        with psycopg.connect(world.harness.database.admin_url) as holder:
+            holder.execute("LOCK TABLE beneficiary_merge IN SHARE MODE")
+            separated = pool.submit(unmerge, world, surviving, merged)
+            eventually(lambda: waiting(world) == 1)
+            yield
+        separated.result()
+
+
+def during_an_unmerge(world: World, surviving: str, merged: str, act: Callable[[], object]) -> str:
+    """The outcome of a call that is allowed while an unmerge is under way, and gets its lock when that one has committed."""
+
+    def one() -> str:
+        try:
+            act()
+        except CallFailed as failure:
+            return failure.reason
+        return "OK"
+
+    with ThreadPoolExecutor(1) as pool:
+        with unmerge_under_way(world, surviving, merged):
+            outcome = pool.submit(one)
+            eventually(lambda: waiting(world) == 2)
+        return outcome.result()
+
+
+def test_a_death_recorded_while_its_record_is_taken_out_kills_nobody_else(world: World) -> None:
+    living, other = world.open().beneficiary_id, world.open().beneficiary_id
+    stay = world.admit(other)
+    merge(world, living, other)
+    death = stays_pb2.EXIT_REASON_DEATH
+    outcome = during_an_unmerge(world, living, other, lambda: world.end(living, stay.stay_id, death))
+    assert outcome == "MERGED_MEANWHILE"
+    assert (world.read(living).died_on, world.read(other).died_on) == ("", "")
+    world.end(other, stay.stay_id, death)
+    assert (world.read(living).died_on, world.read(other).died_on) == ("", world.today.isoformat())
+
+
+def test_a_request_for_admission_recorded_while_its_record_is_taken_out_is_nobody_elses(world: World) -> None:
+    kept, other = world.open().beneficiary_id, world.open().beneficiary_id
+    merge(world, kept, other)
+    assert during_an_unmerge(world, kept, other, lambda: world.ask(other)) == "MERGED_MEANWHILE"
+    for beneficiary_id in (kept, other):
+        asked = stays_pb2.ListAdmissionsRequest(beneficiary_id=beneficiary_id)
+        assert not world.call("AdmissionService/ListAdmissions", asked).admissions
+
+
+def test_an_identity_corrected_while_its_record_is_taken_out_is_nobody_elses(world: World) -> None:
+    living, other = world.open().beneficiary_id, world.open().beneficiary_id
+    merged = merge(world, living, other)
+    death = pb.UpdateBeneficiaryRequest(
+        beneficiary_id=other,
+        beneficiary=pb.Beneficiary(died_on=world.today.isoformat(), reason="Avis de décès"),
+        update_mask=mask("died_on", "reason"),
+    )
+
+    def correct() -> object:
+        return world.call("BeneficiaryService/UpdateBeneficiary", death, if_match=merged.etag)
+
+    assert during_an_unmerge(world, living, other, correct) == "MERGED_MEANWHILE"
+    assert (world.read(living).died_on, world.read(other).died_on) == ("", "")
 
 
 def test_a_merge_asks_for_both_records_or_for_the_whole_association(world: World) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from dui_records.admissions import queries, rules
 from dui_records.admissions.tables import OPEN, admission
-from dui_records.beneficiaries.queries import lock
+from dui_records.beneficiaries.queries import lock_group
 
 _a = admission.c
 
@@ -31,7 +31,7 @@ class AdmissionServicer:
         asked = request.admission
         requested_on, wished_entry_on = date.fromisoformat(asked.requested_on), _day(asked.wished_entry_on)
         facility = places.facility_of(call, asked.facility_id, field="admission.facility_id")
-        rules.check_request(requested_on, wished_entry_on, lock(call).died_on, facility.day(call.now))
+        rules.check_request(requested_on, wished_entry_on, lock_group(call).died_on, facility.day(call.now))
         row = queries.add(
             call,
             {

@@ -8,14 +8,14 @@ from dui.records.v1 import beneficiaries_pb2 as pb
 from dui_kit.calls.call import Call
 from dui_kit.db.columns import AnyRow
 from dui_kit.db.statements import Query
-from dui_kit.errors import Refusal, not_found
+from dui_kit.errors import not_found
 from sqlalchemy import Boolean, bindparam, insert, literal_column, select, update
 
 from dui_records.beneficiaries.events import beneficiary_changed, opening
 from dui_records.beneficiaries.mapping import completed, keys_of, to_proto, values_of
 from dui_records.beneficiaries.rules import Identity
 from dui_records.beneficiaries.tables import beneficiary
-from dui_records.merging.rules import MERGED_MEANWHILE, check_group
+from dui_records.merging.rules import check_group
 from dui_records.recognition.rules import NameKeys
 
 _b = beneficiary.c
@@ -76,23 +76,19 @@ def merged_into(call: Call, beneficiary_id: str) -> tuple[str, ...]:
     return tuple(sorted(row.beneficiary_id for row in call.rows(_GROUP, id=beneficiary_id)))
 
 
-def lock(call: Call) -> AnyRow:
-    """Locks the person of the call until the commit; refuses when their record was merged since the call was allowed.
+def lock_group(call: Call) -> AnyRow:
+    """Locks the person of the call until the commit; refuses when a merge or an unmerge changed the records that answer for
+    them since the call was allowed: what is meant for one person would be written onto another.
 
     NO KEY UPDATE: entries about the person, whose foreign keys share the key, do not wait for it.
     """
-    row = call.row(_LOCK, id=call.beneficiary_id)
-    if row is None:
+    asked = {"id": call.beneficiary_id}
+    # The group is read by a statement of its own, after the lock: it sees what was committed while the lock was awaited.
+    persons, merged = call.together((_LOCK, asked), (_GROUP, asked))
+    if not persons:
         raise not_found("beneficiary_id")
-    if row.surviving_id is not None:
-        raise Refusal(MERGED_MEANWHILE)
-    return row
-
-
-def lock_group(call: Call) -> AnyRow:
-    """As `lock`, and the records merged into the person's are still those that the call knows."""
-    row = lock(call)
-    check_group(row.surviving_id, call.beneficiary_ids[1:], merged_into(call, call.beneficiary_id))
+    (row,) = persons
+    check_group(row.surviving_id, call.beneficiary_ids[1:], (other.beneficiary_id for other in merged))
     return row
 
 

@@ -68,7 +68,7 @@ class BeneficiaryServicer:
 
     def UpdateBeneficiary(self, request: pb.UpdateBeneficiaryRequest, call: Call) -> pb.UpdateBeneficiaryResponse:
         """A new version of the identity."""
-        row = queries.lock(call)
+        row = queries.lock_group(call)
         call.check_etag(row.beneficiary_id, row.version)
         current = to_proto(row)
         current.ClearField("reason")  # a reason belongs to the version that it explains
@@ -122,7 +122,7 @@ class BeneficiaryServicer:
 
     def ValidateIdentity(self, request: pb.ValidateIdentityRequest, call: Call) -> pb.ValidateIdentityResponse:
         """The identity was checked on a document; where the person lives says which documents are enough."""
-        row = queries.lock(call)
+        row = queries.lock_group(call)
         call.check_etag(row.beneficiary_id, row.version)
         checked_at = from_timestamp(request.checked_at)
         document = rules.IdentityDocument(request.document)
@@ -144,7 +144,7 @@ class BeneficiaryServicer:
 
     def RetrieveIns(self, _: pb.RetrieveInsRequest, call: Call) -> pb.RetrieveInsResponse:
         """Asks INSi; its answer is kept, whatever it is, and decides alone."""
-        row = queries.lock(call)
+        row = queries.lock_group(call)
         identity = identity_of_row(row)
         insi_rules.check_askable(identity)
         answer = self._insi.retrieve(identity.traits)

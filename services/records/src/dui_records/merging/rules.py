@@ -45,8 +45,8 @@ OUT_OF_REACH = Reason(
 MERGED_MEANWHILE = Reason(
     "MERGED_MEANWHILE",
     Code.ABORTED,
-    fr="Une fusion vient d'avoir lieu sur ce dossier : relisez-le, puis recommencez.",
-    en="A merge of this record just happened: read it again, then try again.",
+    fr="Une fusion ou une séparation vient d'avoir lieu sur ce dossier : relisez-le, puis recommencez.",
+    en="This record was just merged or taken apart: read it again, then try again.",
 )
 
 
@@ -120,6 +120,6 @@ def unmerge(records: Records, surviving_id: str, merged_id: str) -> list[Record]
 
 
 def check_group(surviving_id: str | None, known: Iterable[str], locked: Iterable[str]) -> None:
-    """Refuses to go on when a merge happened between the decision on the call and the lock on the person."""
+    """Refuses to go on when a merge or an unmerge happened between the decision on the call and the lock on the person."""
     if surviving_id is not None or set(known) != set(locked):
         raise Refusal(MERGED_MEANWHILE)

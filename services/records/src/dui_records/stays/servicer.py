@@ -103,7 +103,7 @@ class StayServicer:
     def EndStay(self, request: pb.EndStayRequest, call: Call) -> pb.EndStayResponse:
         """The person leaves. A death that the identity does not know yet becomes a new version of it; a stay entered by
         mistake gives its request back."""
-        person = beneficiaries.lock(call)
+        person = beneficiaries.lock_group(call)
         row = queries.of_person(call, request.stay_id, lock=True)
         admissions.check_decides_at(call, row.facility_id, row.unit_id)
         today = places.facility_of(call, row.facility_id, field="stay_id").day(call.now)
