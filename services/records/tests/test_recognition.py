@@ -163,6 +163,14 @@ def test_duplicates_are_found_by_frequent_errors_the_likeliest_first(world: Worl
     assert found[:2] == [ids["identifier"], ids["same"]]
 
 
+def test_names_without_a_latin_letter_are_not_all_alike(world: World) -> None:
+    taras = {"birth_name": "Шевченко", "birth_given_names": ["Тарас"]}
+    one, again = world.open(**taras).beneficiary_id, world.open(**taras).beneficiary_id
+    for unlike in (("李", "明"), ("حسن", "عمر"), ("Коваленко", "Олена")):
+        world.open(birth_name=unlike[0], birth_given_names=[unlike[1]])
+    assert candidates(world, one) == [again]
+
+
 def test_a_merged_record_is_no_candidate_and_asks_for_its_surviving_one(world: World) -> None:
     one, two, three = (world.open().beneficiary_id for _ in range(3))
     merge(world, one, two)
@@ -187,6 +195,17 @@ def test_ward_staff_open_their_list_by_name_with_a_warning_on_homonyms(world: Wo
         present(world, name)
     rows = [(row.family_name, row.homonym) for row in listed(world, "nurse").beneficiaries]
     assert rows == [("Bernard", False), ("Dupond", True), ("Dupont", True), ("Martin", False)]
+
+
+def test_names_without_a_latin_letter_are_homonyms_when_they_are_the_same(world: World) -> None:
+    for name in ("李", "Шевченко", "王", "Шевченко"):
+        present(world, name)
+    rows = [(row.family_name, row.homonym) for row in listed(world).beneficiaries]
+    warned = [("Шевченко", True), ("Шевченко", True), ("李", False), ("王", False)]
+    assert rows == warned
+    # As the version before wrote them, which goes on for a while beside this one.
+    world.harness.admin("UPDATE beneficiary SET family_sound = '' WHERE tenant_id = %s", (world.tenant,))
+    assert [(row.family_name, row.homonym) for row in listed(world).beneficiaries] == warned
 
 
 def test_only_persons_with_a_stay_in_force_are_listed(world: World) -> None:

@@ -9,7 +9,7 @@ from dui_kit.errors import Refusal
 from dui_kit.identifiers import normalise_name
 from dui_records.recognition import rules
 from dui_records.recognition.rules import ALIKE, Likeness, likeness
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 CAMILLE = Likeness("DURAND", "CAMILLE", "DURAND", "1950-03-04", 1, None)
@@ -34,6 +34,28 @@ def test_names_that_one_confuses_aloud_sound_alike() -> None:
     for one, other in (("DUPONT", "DUPOND"), ("LEFEVRE", "LEFEBVRE"), ("LE GALL", "LEGALL"), ("MARTIN", "MARTEN")):
         assert rules.sound(one) == rules.sound(other)
     assert rules.sound("DURAND") != rules.sound("MOREAU")
+
+
+#: Names as is_name takes them, without a letter that Soundex knows.
+foreign = (
+    (
+        st.text(alphabet="абвгдежзийклмнопрстуфхцчшщъыьэюяєіїґ李明王张偉伟كتبعمرحسن", min_size=1, max_size=12)
+        | st.text(st.characters(categories=["Lu", "Ll", "Lo"]), min_size=1, max_size=12)
+    )
+    .map(normalise_name)
+    .filter(lambda key: key and not any("A" <= letter <= "Z" for letter in key))
+)
+
+
+@given(foreign, foreign)
+@example("ШЕВЧЕНКО", "李")
+def test_names_without_a_latin_letter_sound_alike_only_when_they_are_the_same(one: str, other: str) -> None:
+    assert (rules.sound(one) == rules.sound(other)) == (one == other)
+
+
+@given(foreign, st.sampled_from(["DURAND", "LI", "SHEVCHENKO", "LE GALL"]))
+def test_a_name_of_another_script_sounds_like_no_latin_one(one: str, latin: str) -> None:
+    assert rules.sound(one) != rules.sound(latin)
 
 
 def test_keys_are_those_of_the_name_in_use_where_people_are_called() -> None:
@@ -109,6 +131,21 @@ def test_day_and_month_are_exchanged_when_both_are_months(birth_date: str, swapp
 )
 def test_frequent_errors_make_candidates(other: Likeness) -> None:
     assert likeness(CAMILLE, other) >= ALIKE
+
+
+TARAS = Likeness("ШЕВЧЕНКО", "ТАРАС", "ШЕВЧЕНКО", "1950-03-04", 1, None)
+
+
+def test_names_of_other_scripts_are_alike_when_they_are_the_same_or_nearly() -> None:
+    assert likeness(TARAS, TARAS) >= ALIKE
+    assert likeness(TARAS, replace(TARAS, birth_name_key="ШЕВЧЕНКА", family_key="ШЕВЧЕНКА")) >= ALIKE
+    assert likeness(TARAS, replace(TARAS, birth_name_key="李", birth_given_key="明", family_key="李")) == 0
+
+
+def test_a_key_that_is_empty_is_like_nothing() -> None:
+    nameless = Likeness("", "", "", "1950-03-04", 1, None)
+    assert likeness(nameless, nameless) == 0
+    assert likeness(nameless, TARAS) == likeness(nameless, CAMILLE) == 0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dui_kit.calls.call import Call
 from dui_kit.calls.pages import Page
 from dui_kit.db.columns import AnyRow
 from dui_kit.db.statements import Query
-from sqlalchemy import Select, Text, and_, bindparam, cast, func, not_, or_, select, tuple_, union_all
+from sqlalchemy import Select, Text, and_, bindparam, case, cast, func, not_, or_, select, tuple_, union_all
 
 from dui_records.beneficiaries.tables import answers_for, beneficiary
 from dui_records.recognition.rules import ALIKE, Likeness, likeness, swapped_date
@@ -182,7 +182,9 @@ def present_by_name(
 
     The whole list is compared, whatever the page: a facility has some hundreds of persons, which stay_present_idx gives.
     """
-    key, sound = cast(_survivor.c.beneficiary_id, Text), _survivor.c.family_sound
+    key = cast(_survivor.c.beneficiary_id, Text)
+    # '' is what the version before this one still writes, for any name without a Latin letter, until it has ended (migration 0005).
+    sound = case((_survivor.c.family_sound == "", _survivor.c.family_key), else_=_survivor.c.family_sound)
     listed = (
         select(
             stay.c.stay_id,

@@ -1,7 +1,8 @@
 """Recognising a person by name: keys, the RNIV search, homonyms, likeness of two records.
 
 Sound keys are Soundex (American Soundex as published by the US National Archives), computed by jellyfish on normalised
-names: DUPONT and DUPOND, LEFEVRE and LEFEBVRE sound alike.
+names: DUPONT and DUPOND, LEFEVRE and LEFEBVRE sound alike. Soundex knows the letters A to Z: a name without any sounds like
+itself.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ class NameKeys:
 
 
 def sound(key: str) -> str:
-    """The Soundex code of a normalised name; of its letters alone, so that LE GALL and LEGALL sound alike."""
-    return jellyfish.soundex("".join(letter for letter in key if letter.isascii() and letter.isalpha()))
+    """The Soundex code of a normalised name; of its letters alone, so that LE GALL and LEGALL sound alike.
+
+    The name itself when it has no Latin letter: with one code for all of them, 李 would sound like ШЕВЧЕНКО.
+    """
+    return jellyfish.soundex("".join(letter for letter in key if letter.isascii() and letter.isalpha())) or key
 
 
 def name_keys(birth_name: str, birth_given_name: str, used_name: str | None, used_given_name: str | None) -> NameKeys:
@@ -97,10 +101,15 @@ def swapped_date(birth_date: str) -> str | None:
     return f"{parts.year:04d}-{parts.day:02d}-{parts.month:02d}"
 
 
+def _same(left: str, right: str) -> bool:
+    """Equal, and told: nothing is like a name that is not there."""
+    return left == right != ""
+
+
 def _nearly(left: str, right: str) -> bool:
     return (
-        left == right
-        or sound(left) == sound(right)
+        _same(left, right)
+        or _same(sound(left), sound(right))
         or jellyfish.jaro_winkler_similarity(left, right) >= NEARLY_THE_SAME
     )
 
@@ -114,8 +123,10 @@ def likeness(one: Likeness, other: Likeness) -> int:
         return 100
     same_names = _nearly(one.birth_name_key, other.birth_name_key)
     # Married names: one record may hold as birth name what the other holds as name in use.
-    same_family = same_names or one.birth_name_key == other.family_key or one.family_key == other.birth_name_key
-    exchanged = one.birth_name_key == other.birth_given_key and one.birth_given_key == other.birth_name_key
+    same_family = (
+        same_names or _same(one.birth_name_key, other.family_key) or _same(one.family_key, other.birth_name_key)
+    )
+    exchanged = _same(one.birth_name_key, other.birth_given_key) and _same(one.birth_given_key, other.birth_name_key)
     if not (same_family or exchanged):
         return 0
     same_given = _nearly(one.birth_given_key, other.birth_given_key)
