@@ -4,6 +4,7 @@ notes are read by category."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -212,6 +213,104 @@ def test_there_is_one_trusted_person_at_a_time(world: World, person: str) -> Non
         world, RELATION, person, first, ended_on=world.today.isoformat(), reason="Décès de la personne de confiance"
     )
     assert RELATION.add(world, person, trusted_person=True).trusted_person
+
+
+def merge(world: World, surviving: str, merged: str) -> None:
+    request = beneficiaries_pb2.MergeBeneficiaryRequest(
+        beneficiary_id=surviving, merged_beneficiary_id=merged, reason="Doublon"
+    )
+    world.call("BeneficiaryService/MergeBeneficiary", request)
+
+
+@pytest.fixture
+def double(world: World) -> str:
+    """A second record of the person, not merged yet."""
+    beneficiary_id = world.open().beneficiary_id
+    world.ask(beneficiary_id)
+    return beneficiary_id
+
+
+def trusted(world: World, beneficiary_id: str) -> list[str]:
+    """The trusted persons in force, by name."""
+    listed = RELATION.call(world, "List", beneficiary_id=beneficiary_id).relations
+    return sorted(found.family_name for found in listed if found.trusted_person and not found.ended_on)
+
+
+def outcome(act: Callable[[], object]) -> str:
+    """OK, or the reason of the refusal."""
+    try:
+        act()
+    except CallFailed as failure:
+        return failure.reason
+    return "OK"
+
+
+def test_there_is_one_trusted_person_at_a_time_across_merged_records(world: World, person: str, double: str) -> None:
+    designated = RELATION.add(world, double, family_name="Un", trusted_person=True)
+    friend = RELATION.add(world, person, family_name="Deux")
+    ended = RELATION.add(world, person, family_name="Trois", trusted_person=True, ended_on=world.today.isoformat())
+    merge(world, person, double)
+    for designate in (
+        lambda: RELATION.add(world, person, family_name="Quatre", trusted_person=True),
+        lambda: RELATION.add(world, double, family_name="Quatre", trusted_person=True),
+        lambda: correct(world, RELATION, person, friend, trusted_person=True, reason="Désignée ce matin"),
+        lambda: correct(world, RELATION, person, ended, ended_on=None, reason="Fin saisie par erreur"),
+    ):
+        with pytest.raises(CallFailed) as refusal:
+            designate()
+        assert (refusal.value.reason, refusal.value.field) == ("TRUSTED_PERSON_EXISTS", "relation.trusted_person")
+    assert trusted(world, person) == ["Un"]
+    correct(world, RELATION, person, designated, ended_on=world.today.isoformat(), reason="Nouvelle désignation")
+    correct(world, RELATION, person, friend, trusted_person=True, reason="Désignée ce matin")
+    assert trusted(world, double) == ["Deux"]
+
+
+def test_a_merge_keeps_the_trusted_person_of_each_record_and_takes_no_third(
+    world: World, person: str, double: str
+) -> None:
+    """Each was designated, and nobody but the person can say who it is now: both are told until one is ended."""
+    one = RELATION.add(world, person, family_name="Un", trusted_person=True)
+    RELATION.add(world, double, family_name="Deux", trusted_person=True)
+    merge(world, person, double)
+    assert trusted(world, person) == ["Deux", "Un"]
+    third = outcome(lambda: RELATION.add(world, person, family_name="Trois", trusted_person=True))
+    assert third == "TRUSTED_PERSON_EXISTS"
+    # A telephone number can be corrected meanwhile: nobody is designated by it.
+    one = correct(world, RELATION, person, one, phone="0612345678", reason="Nouveau numéro")
+    correct(world, RELATION, person, one, ended_on=world.today.isoformat(), reason="L'autre est la bonne")
+    assert trusted(world, person) == ["Deux"]
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_of_two_trusted_persons_designated_in_merged_records_at_once_one_is_refused(
+    world: World, person: str, double: str, attempt: int
+) -> None:
+    merge(world, person, double)
+
+    def designate(beneficiary_id: str) -> str:
+        return outcome(lambda: RELATION.add(world, beneficiary_id, trusted_person=True))
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = sorted(pool.map(designate, (person, double)))
+    assert outcomes == ["OK", "TRUSTED_PERSON_EXISTS"]
+    assert len(trusted(world, person)) == 1
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_of_two_relations_of_merged_records_made_trusted_at_once_one_is_refused(
+    world: World, person: str, double: str, attempt: int
+) -> None:
+    """Each stays in its own record, where the database sees one only."""
+    relations = [RELATION.add(world, beneficiary_id) for beneficiary_id in (person, double)]
+    merge(world, person, double)
+
+    def designate(entry: Any) -> str:
+        return outcome(lambda: correct(world, RELATION, person, entry, trusted_person=True, reason="Désignée"))
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = sorted(pool.map(designate, relations))
+    assert outcomes == ["OK", "TRUSTED_PERSON_EXISTS"]
+    assert len(trusted(world, person)) == 1
 
 
 def test_everything_told_of_a_relation_is_kept(world: World, person: str) -> None:

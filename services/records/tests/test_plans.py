@@ -153,6 +153,16 @@ READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
         },
         1,
     ),
+    "RelationService/CreateRelation": (
+        relations_pb2.CreateRelationRequest,
+        {
+            "person": True,
+            "relation": relations_pb2.Relation(
+                family_name="x", kind=relations_pb2.RELATION_KIND_FRIEND, trusted_person=True
+            ),
+        },
+        2,
+    ),
     "HandoverNoteService/CreateHandoverNote": (
         handover_notes_pb2.CreateHandoverNoteRequest,
         {"person": True, "handover_note": note()},

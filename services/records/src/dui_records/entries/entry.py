@@ -53,6 +53,10 @@ def anybody(_: Call, __: AnyRow) -> None:
     """Whoever may write entries of the kind may correct this one."""
 
 
+def beside_any(_: Call, __: AnyRow | None, ___: object) -> None:
+    """An entry of the kind may stand beside any others."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind(Generic[Entry]):
     """One kind of entry."""
@@ -73,6 +77,8 @@ class Kind(Generic[Entry]):
     category: Column[int] | None = None
     #: Refuses a correction that is not the caller's to make.
     check_corrector: Callable[[Call, AnyRow], None] = anybody
+    #: Refuses an entry that may not stand beside another one of the person; given the row that it corrects, None: it is new.
+    check_beside: Callable[[Call, AnyRow | None, Entry], None] = beside_any
 
     @property
     def id(self) -> Any:
@@ -83,6 +89,7 @@ class Kind(Generic[Entry]):
 def create(call: Call, kind: Kind[Entry], entry: Entry, draft_id: str = "") -> Entry:
     """Adds an entry; the draft that it finishes, when there is one, goes with the same commit."""
     kind.check(entry, call.now)
+    kind.check_beside(call, None, entry)
     if draft_id:
         finish(call, kind.name, draft_id)
     values = {
@@ -121,6 +128,7 @@ def correct(call: Call, kind: Kind[Entry], entry_id: str, change: Entry, mask: F
     entry = call.apply_mask(current, change, mask, prefix=kind.name)
     check_reason(entry.reason)
     kind.check(entry, call.now)
+    kind.check_beside(call, row, entry)
     values = {
         **kind.values(entry, call.now),
         "reason": entry.reason.strip(),

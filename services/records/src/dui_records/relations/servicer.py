@@ -10,6 +10,7 @@ from dui_kit.days import latest_day
 from dui_kit.db.columns import AnyRow
 
 from dui_records.entries import entry
+from dui_records.relations.queries import check_nobody_trusted
 from dui_records.relations.rules import check_relation
 from dui_records.relations.tables import relation
 
@@ -17,6 +18,13 @@ from dui_records.relations.tables import relation
 def _check(message: pb.Relation, now: datetime) -> None:
     call_order = message.call_order if message.HasField("call_order") else None
     check_relation(call_order, message.phone, message.ended_on, latest_day(now))
+
+
+def _check_beside(call: Call, before: AnyRow | None, message: pb.Relation) -> None:
+    """One trusted person at a time. Who is one already may be corrected: where two records were merged, there may be two."""
+    already = before is not None and before.trusted_person and before.ended_on is None
+    if message.trusted_person and not message.ended_on and not already:
+        check_nobody_trusted(call)
 
 
 def _values(message: pb.Relation, _: datetime) -> dict[str, object]:
@@ -52,7 +60,9 @@ def _read(row: AnyRow) -> pb.Relation:
     )
 
 
-RELATION = entry.Kind("relation", relation, pb.Relation, check=_check, values=_values, read=_read)
+RELATION = entry.Kind(
+    "relation", relation, pb.Relation, check=_check, values=_values, read=_read, check_beside=_check_beside
+)
 
 
 class RelationServicer:

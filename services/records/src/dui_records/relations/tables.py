@@ -6,6 +6,9 @@ from sqlalchemy import Boolean, Column, Date, Index, SmallInteger, Text, text
 
 from dui_records.entries.tables import entry_table
 
+#: A trusted person in force. Text, so that the partial index serves it whatever the parameters are.
+TRUSTED = text("trusted_person AND ended_on IS NULL")
+
 relation = entry_table(
     "relation",
     Column("family_name", Text, nullable=False),
@@ -19,11 +22,11 @@ relation = entry_table(
     Column("call_order", SmallInteger),
     Column("ended_on", Date),
 )
-#: The law knows one trusted person at a time (CASF L311-5-1).
+#: The law knows one trusted person at a time (CASF L311-5-1); check_nobody_trusted also sees the records merged with this one.
 Index(
     "relation_trusted_person_key",
     relation.c.tenant_id,
     relation.c.beneficiary_id,
     unique=True,
-    postgresql_where=text("trusted_person AND ended_on IS NULL"),
+    postgresql_where=TRUSTED,
 )
