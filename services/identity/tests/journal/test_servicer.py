@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from dui.journal.v1 import journal_pb2
 from dui.options.v1 import options_pb2
 from dui_identity.journal import chain, heads, servicer
 from dui_identity.journal.servicer import JournalServicer
+from dui_identity.journal.verify import Limits, verify
 from dui_identity.testing import Association, JournalWriter, append_batch, open_association
 from dui_kit.db.database import raw, tenant_session
 from dui_kit.ids import new_id
@@ -60,6 +63,12 @@ class Reader:
             "JournalService/ListRecordAccesses",
             pb.ListRecordAccessesRequest(beneficiary_id=beneficiary_id, **request),
             as_=self.officer,
+        )
+        return reply
+
+    def verify(self) -> pb.VerifyJournalResponse:
+        reply: pb.VerifyJournalResponse = self.association.call(
+            "JournalService/VerifyJournal", pb.VerifyJournalRequest(), as_=self.officer
         )
         return reply
 
@@ -168,19 +177,81 @@ def test_verification_tells_what_is_signed_and_what_is_wrong(reader: Reader, key
         heads.export(raw(session), tenant_id, folder)
     reader.append()
 
-    def verify() -> pb.VerifyJournalResponse:
-        reply: pb.VerifyJournalResponse = reader.association.call(
-            "JournalService/VerifyJournal", pb.VerifyJournalRequest(), as_=reader.officer
-        )
-        return reply
-
-    reply = verify()
+    reply = reader.verify()
     assert (reply.valid, reply.entries, reply.signed_head_index) == (True, 4, 3)
+    assert (reply.whole, reply.first_index, reply.last_index, reply.end_index) == (True, 1, 4, 4)
+    assert reply.subjects_compared
     assert abs(reply.signed_head_at.ToDatetime(UTC) - datetime.now(UTC)).total_seconds() < 60
     reader.association.harness.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index = 2", (tenant_id,))
-    reply = verify()
+    reply = reader.verify()
     assert not reply.valid
     assert ("MISSING_ENTRY", 2) in {(defect.code, defect.chain_index) for defect in reply.defects}
+
+
+def test_of_a_long_journal_the_newest_stretch_is_verified_and_the_answer_says_which(
+    reader: Reader, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_file, folder = keys
+    engine, tenant_id = reader.association.harness.engine, reader.association.tenant_id
+    for _ in range(3):
+        reader.append()
+        reader.append()
+        with tenant_session(engine, tenant_id) as session:
+            heads.sign_head(raw(session), tenant_id, heads.SigningKey(key_file))
+        with tenant_session(engine, tenant_id) as session:
+            heads.export(raw(session), tenant_id, folder)
+    monkeypatch.setattr(servicer, "VERIFIED_BY_CALL", Limits(entries=3, heads=1_000, seconds=60.0))
+    reply = reader.verify()
+    assert (reply.valid, reply.whole, reply.entries) == (True, False, 2)
+    assert (reply.first_index, reply.last_index, reply.end_index) == (5, 6, 6)
+    # A defect before it is for the operator, who reads the whole chain.
+    reader.association.harness.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index = 2", (tenant_id,))
+    assert reader.verify().valid
+    with tenant_session(engine, tenant_id) as session:
+        report = verify(raw(session), tenant_id, heads.known_keys(key_file), folder)
+    assert ("MISSING_ENTRY", 2) in {(defect.code, defect.chain_index) for defect in report.defects}
+    # One inside it is found by the call.
+    reader.association.harness.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index = 5", (tenant_id,))
+    assert {defect.code for defect in reader.verify().defects} >= {"MISSING_ENTRY"}
+
+
+@pytest.mark.usefixtures("keys")
+def test_one_verification_runs_at_a_time_and_nobody_waits_for_it(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four threads serve everybody: a second verification is refused at once, not queued."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(*args: Any, **limits: Any) -> Any:
+        begun.set()
+        assert may_end.wait(30)
+        return verify(*args, **limits)
+
+    monkeypatch.setattr(servicer, "verify", slow)
+    with ThreadPoolExecutor(max_workers=1) as another:
+        try:
+            first = another.submit(reader.verify)
+            assert begun.wait(30)
+            for _ in range(5):
+                with pytest.raises(CallFailed) as refused:
+                    reader.verify()
+                assert (refused.value.code, refused.value.reason) == ("RESOURCE_EXHAUSTED", "VERIFICATION_UNDER_WAY")
+            assert not first.done()
+            assert not reader.entries().entries
+        finally:
+            may_end.set()
+        assert first.result().valid
+    assert reader.verify().valid
+
+
+def test_a_verification_that_fails_is_not_under_way_any_more(reader: Reader, keys: tuple[Path, Path]) -> None:
+    key_file, _ = keys
+    key = key_file.read_bytes()
+    key_file.write_bytes(b"no key")
+    with pytest.raises(ValueError, match="PEM"):
+        reader.verify()
+    key_file.write_bytes(key)
+    assert reader.verify().valid
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dui.journal.v1 import journal_pb2
-from dui_identity.journal import heads
+from dui_identity.journal import heads, verify
 from dui_identity.journal.rules import Defect, Head, digest, link
-from dui_identity.journal.verify import Report, compare_counters
+from dui_identity.journal.verify import Limits, Report, compare_counters
+from dui_kit.db.database import raw, tenant_session
 from dui_kit.ids import new_id
 from dui_kit.times import micros
+from sqlalchemy import text
 
 
 @pytest.fixture
@@ -259,13 +264,101 @@ def test_an_entry_appended_by_hand_is_found(journal: Any, tenant: str) -> None:
     assert {"HASH_MISMATCH", "COLUMN_MISMATCH", "HEAD_MISMATCH"} <= journal.codes(tenant)
 
 
+ROOMY = Limits(entries=1_000, heads=1_000, seconds=60.0)
+
+
 def test_a_long_chain_may_be_read_from_a_signed_head_on(journal: Any, tenant: str) -> None:
-    report: Report = journal.verify(tenant, at_most=6)
+    six = Limits(entries=6, heads=1_000, seconds=60.0)
+    report: Report = journal.verify(tenant, limits=six)
     assert report.valid
-    assert report.entries == 6
+    assert (report.entries, report.first_index, report.chain_index, report.end_index) == (6, 7, 12, 12)
+    assert not report.whole
     assert report.anchor is not None
     assert report.anchor.chain_index == 9
     forge(journal, tenant, 8)
-    assert journal.codes(tenant, at_most=6) == {"HASH_MISMATCH"}
-    assert journal.codes(tenant, at_most=4) == set()
+    assert journal.codes(tenant, limits=six) == {"HASH_MISMATCH"}
+    assert journal.codes(tenant, limits=Limits(entries=4, heads=1_000, seconds=60.0)) == set()
     assert journal.codes(tenant) == {"HASH_MISMATCH"}
+
+
+def test_a_short_chain_is_read_whole_within_limits_too(journal: Any, tenant: str) -> None:
+    for limits in (None, ROOMY):
+        report: Report = journal.verify(tenant, limits=limits)
+        assert (report.first_index, report.chain_index, report.end_index) == (1, 12, 12)
+        assert (report.whole, report.subjects_compared) == (True, True)
+    empty: Report = journal.verify(new_id(), limits=ROOMY)
+    assert (empty.valid, empty.whole, empty.entries, empty.first_index, empty.chain_index) == (True, True, 0, 0, 0)
+
+
+@pytest.fixture
+def one_second_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine so slow that every look at the clock is a second later."""
+    clock = itertools.count()
+    monkeypatch.setattr(verify, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+
+
+@pytest.mark.usefixtures("one_second_an_entry")
+def test_a_verification_stops_at_its_time_and_says_how_far_it_came(journal: Any, tenant: str) -> None:
+    five = Limits(entries=1_000, heads=1_000, seconds=5.0)
+    report: Report = journal.verify(tenant, limits=five)
+    assert (report.valid, report.whole) == (True, False)
+    assert (report.entries, report.first_index, report.chain_index, report.end_index) == (5, 1, 5, 12)
+    forge(journal, tenant, 8)
+    assert journal.codes(tenant, limits=five) == set()
+    assert journal.codes(tenant) == {"HASH_MISMATCH"}
+    forge(journal, tenant, 3)
+    [defect] = journal.verify(tenant, limits=five).defects
+    assert (defect.code, defect.chain_index) == ("HASH_MISMATCH", 3)
+
+
+@pytest.mark.usefixtures("one_second_an_entry")
+def test_a_tail_that_was_removed_is_found_by_the_signed_heads_however_far_the_reading_came(
+    journal: Any, tenant: str
+) -> None:
+    cut_tail(journal, tenant, 8)
+    [defect, *_] = journal.verify(tenant, limits=Limits(entries=1_000, heads=1_000, seconds=5.0)).defects
+    assert (defect.code, defect.chain_index) == ("MISSING_TAIL", 9)
+
+
+@pytest.mark.usefixtures("one_second_an_entry")
+def test_an_index_of_persons_that_there_was_no_time_for_is_not_called_compared(journal: Any, tenant: str) -> None:
+    """Twelve entries about eighteen persons."""
+    twelve = Limits(entries=1_000, heads=1_000, seconds=12.0)
+    journal.admin("DELETE FROM journal_subject WHERE tenant_id = %s AND chain_index = 12", (tenant,))
+    journal.admin(
+        "INSERT INTO journal_subject SELECT tenant_id, gen_random_uuid(), appended_at, chain_index FROM journal_entry "
+        "WHERE tenant_id = %s",
+        (tenant,),
+    )
+    report: Report = journal.verify(tenant, limits=twelve)
+    assert (report.valid, report.entries, report.subjects_compared, report.whole) == (True, 12, False, False)
+    assert journal.codes(tenant) == {"SUBJECT_MISMATCH"}
+
+
+def test_an_index_of_persons_that_does_not_answer_does_not_hold_up_the_call(journal: Any, tenant: str) -> None:
+    impatient = Limits(entries=1_000, heads=1_000, seconds=0.2)
+    key_file = heads.known_keys(journal.key_file)
+    with (
+        psycopg.connect(journal.urls.admin_url) as other,
+        tenant_session(journal.engine, tenant) as session,
+    ):
+        other.execute("LOCK TABLE journal_subject")
+        report = verify.verify(raw(session), tenant, key_file, journal.folder, limits=impatient)
+        assert (report.subjects_compared, report.whole) == (False, False)
+        # The transaction of the call goes on, with the time that it had.
+        assert session.scalar(text("SELECT current_setting('statement_timeout')")) != "200ms"
+
+
+def test_within_limits_the_newest_signed_heads_are_looked_at(journal: Any, tenant: str) -> None:
+    two = Limits(entries=1_000, heads=2, seconds=60.0)
+    report: Report = journal.verify(tenant, limits=two)
+    assert (report.valid, report.whole, report.first_index, report.chain_index) == (True, False, 7, 12)
+    path = heads.heads_file(journal.folder, tenant)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(["not a head\n", *lines[1:]]))
+    assert journal.codes(tenant, limits=two) == set()
+    assert "BAD_SIGNATURE" in journal.codes(tenant)
+    path.write_text("".join([*lines[:2], "not a head\n"]))
+    assert "BAD_SIGNATURE" in journal.codes(tenant, limits=two)
+    path.write_text("".join([lines[0], lines[2]]))
+    assert journal.codes(tenant, limits=two) == {"HEAD_MISSING", "HEAD_MISMATCH"}

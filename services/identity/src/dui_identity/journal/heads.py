@@ -136,14 +136,15 @@ def heads_file(folder: Path, tenant_id: str) -> Path:
     return folder / f"{tenant_id}.heads"
 
 
-def read_file(folder: Path, tenant_id: str) -> list[SignedHead]:
-    """The heads of an association's file, oldest first; a last line that was cut off by a crash is left out."""
+def read_file(folder: Path, tenant_id: str, before: int = 0) -> list[SignedHead]:
+    """The heads of an association's file, oldest first, without the first `before`; a last line that was cut off by a crash
+    is left out."""
     try:
         text = heads_file(folder, tenant_id).read_text(encoding="ascii")
     except FileNotFoundError:
         return []
     heads = []
-    for line in text.split("\n")[:-1]:
+    for line in text.split("\n")[before:-1]:
         signature, _, payload = line.partition(" ")
         try:
             heads.append(SignedHead(payload, bytes.fromhex(signature)))

@@ -12,6 +12,15 @@ from datetime import datetime
 from hashlib import blake2b, sha256
 from uuid import UUID
 
+from dui_kit.errors import Code, Reason
+
+VERIFICATION_UNDER_WAY = Reason(
+    "VERIFICATION_UNDER_WAY",
+    Code.RESOURCE_EXHAUSTED,
+    fr="Une vérification du journal est déjà en cours : attendez quelques secondes et redemandez.",
+    en="A verification of the journal is under way already: wait some seconds and ask again.",
+)
+
 #: The first link of a chain is bound to its association: no chain can be passed off as another's.
 _GENESIS = b"dui access journal v1\0"
 

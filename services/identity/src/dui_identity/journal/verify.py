@@ -2,12 +2,16 @@
 
 Every entry is hashed again; numbers of the chain and of each service must have no gap; what lists search by must say what
 the hashed content says; every signed head, of the database and of the file outside it, must lie on the chain.
+
+Within `Limits` it reads the newest stretch, and stops at its time: the report says what was read.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +33,9 @@ CHUNK = 2_000
 
 _HEAD = """SELECT h.chain_index, h.hash, (SELECT coalesce(jsonb_object_agg(s.service, s.last_sequence), '{}')
   FROM journal_source s WHERE s.tenant_id = h.tenant_id) FROM journal_head h WHERE h.tenant_id = %s"""
-_SIGNED = "SELECT payload, signature FROM journal_signed_head WHERE tenant_id = %s ORDER BY head_index"
+_LAST_SIGNED = "SELECT coalesce(max(head_index), 0) FROM journal_signed_head WHERE tenant_id = %s"
+_SIGNED = """SELECT payload, signature FROM journal_signed_head WHERE tenant_id = %s AND head_index > %s
+ORDER BY head_index"""
 _ENTRIES = """SELECT chain_index, appended_at, service, sequence, account_id::text, denied, break_glass, content, hash
 FROM journal_entry WHERE tenant_id = %s AND appended_at >= %s ORDER BY appended_at, chain_index"""
 _SUBJECTS = """SELECT beneficiary_id::text, appended_at, chain_index FROM journal_subject
@@ -38,13 +44,32 @@ _BEGINNING = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a verification reads at most: a call has a deadline, and its thread serves others too."""
+
+    #: About so many entries: from the first signed head on behind which there are no more.
+    entries: int
+    #: The newest signed heads: a signature takes as long as two entries.
+    heads: int
+    #: Seconds for the entries; the index of persons gets as long again.
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a verification found."""
 
     #: Entries read.
     entries: int
-    #: The end of the chain.
+    #: The first and the last entry read (0: none); the end of a chain that was read to its end.
+    first_index: int
     chain_index: int
+    #: The end of the chain, as its head says.
+    end_index: int
+    #: The index of persons was compared with these entries.
+    subjects_compared: bool
+    #: All of it was verified: every entry, every head, the index of persons.
+    whole: bool
     #: The last number of each service in the chain.
     sources: Mapping[str, int]
     #: The last signed head that is kept outside the database.
@@ -63,6 +88,8 @@ class _Heads:
 
     on_chain: list[tuple[Head, str]]
     anchor: Head | None
+    #: None was left out.
+    all_read: bool
 
 
 def verify(
@@ -71,28 +98,39 @@ def verify(
     keys: Keys,
     folder: Path | None,
     *,
-    at_most: int | None = None,
+    limits: Limits | None = None,
 ) -> Report:
     """Verifies the chain of one association.
 
     `connection` is in a transaction that may read the association's rows. `folder` holds the heads outside the database;
-    None: they are not looked at. With `at_most`, a longer chain is read from a signed head on, so that about so many
-    entries are read: what lies before it is vouched for by that head alone.
+    None: they are not looked at. With `limits`, a longer chain is read from a signed head on, for as long as there is time:
+    what lies before it is vouched for by that head alone, and what lies behind the last entry read by nothing.
     """
     # The head first: whatever it covers was committed with it, so entries appended meanwhile are not missed later.
     row = connection.execute(_HEAD, (tenant_id,)).fetchone()
     end, end_hash, end_sources = row or (0, genesis(tenant_id), {})
     check = ChainCheck(0, genesis(tenant_id), {}, secrets.token_bytes(32))
-    heads = _heads(connection, tenant_id, keys, folder, check)
-    since = _start(heads, check, end, at_most)
+    heads = _heads(connection, tenant_id, keys, folder, check, limits)
+    since = _start(heads, check, end, limits)
     first = check.chain_index
-    _walk(connection, tenant_id, check, heads, end, since)
-    _compare_subjects(connection, tenant_id, check, first, since)
-    if check.chain_index < end:
-        check.defect("MISSING_TAIL", check.chain_index + 1, f"the chain ends here, its head says {end}")
-    elif check.hash != bytes(end_hash) or check.sources != end_sources:
-        check.defect("HEAD_MISMATCH", end, "the head of the chain is not its last entry")
-    return Report(check.entries, check.chain_index, check.sources, heads.anchor, tuple(check.defects))
+    to_the_end = _walk(connection, tenant_id, check, heads, end, since, limits)
+    compared = _compare_subjects(connection, tenant_id, check, first, since, limits)
+    if to_the_end:
+        if check.chain_index < end:
+            check.defect("MISSING_TAIL", check.chain_index + 1, f"the chain ends here, its head says {end}")
+        elif check.hash != bytes(end_hash) or check.sources != end_sources:
+            check.defect("HEAD_MISMATCH", end, "the head of the chain is not its last entry")
+    return Report(
+        entries=check.entries,
+        first_index=first + 1 if check.entries else 0,
+        chain_index=check.chain_index if check.entries else 0,
+        end_index=end,
+        subjects_compared=compared,
+        whole=first == 0 and to_the_end and compared and heads.all_read,
+        sources=check.sources,
+        anchor=heads.anchor,
+        defects=tuple(check.defects),
+    )
 
 
 def compare_counters(report: Report, counters: Mapping[str, tuple[int, int]]) -> list[Defect]:
@@ -112,10 +150,24 @@ def compare_counters(report: Report, counters: Mapping[str, tuple[int, int]]) ->
     return defects
 
 
-def _walk(connection: Connection, tenant_id: str, check: ChainCheck, heads: _Heads, end: int, since: datetime) -> None:
+def _walk(
+    connection: Connection,
+    tenant_id: str,
+    check: ChainCheck,
+    heads: _Heads,
+    end: int,
+    since: datetime,
+    limits: Limits | None,
+) -> bool:
+    """Reads entry after entry; False when the time was up before the end of the chain."""
+    until = _until(limits)
     waiting = [item for item in heads.on_chain if item[0].chain_index >= check.chain_index]
+    in_time = True
     for stored, month in _stored(connection, tenant_id, check, since):
         if stored.chain_index > end:
+            break
+        if time.monotonic() > until:
+            in_time = False
             break
         check.entry(stored, month)
         while waiting and waiting[0][0].chain_index <= check.chain_index:
@@ -126,9 +178,14 @@ def _walk(connection: Connection, tenant_id: str, check: ChainCheck, heads: _Hea
         if head.chain_index > end:
             check.defect(
                 "MISSING_TAIL",
-                check.chain_index + 1,
+                (check.chain_index if in_time else end) + 1,
                 f"{where}: head {head.head_index} was signed over entry {head.chain_index}, the chain ends before it",
             )
+    return in_time
+
+
+def _until(limits: Limits | None) -> float:
+    return float("inf") if limits is None else time.monotonic() + limits.seconds
 
 
 def _stored(connection: Connection, tenant_id: str, check: ChainCheck, since: datetime) -> Iterator[tuple[Stored, str]]:
@@ -160,43 +217,82 @@ def _stored(connection: Connection, tenant_id: str, check: ChainCheck, since: da
             )
 
 
-def _compare_subjects(connection: Connection, tenant_id: str, check: ChainCheck, first: int, since: datetime) -> None:
+def _compare_subjects(
+    connection: Connection, tenant_id: str, check: ChainCheck, first: int, since: datetime, limits: Limits | None
+) -> bool:
+    """Compares the index of persons with the entries read; False when there was no time for it. The index is in the order of
+    persons: how much of it is read to find a stretch is not known before."""
+    until = _until(limits)
     found: dict[str, int] = {}
-    with connection.cursor(name="journal_verify_subjects") as cursor:
-        cursor.itersize = CHUNK
-        cursor.execute(_SUBJECTS, (tenant_id, since, first, check.chain_index))
-        for beneficiary_id, at, chain_index in cursor:
-            check.subject(found, _month(at), beneficiary_id, chain_index)
+    try:
+        with _for_a_while(connection, limits), connection.cursor(name="journal_verify_subjects") as cursor:
+            cursor.itersize = CHUNK
+            cursor.execute(_SUBJECTS, (tenant_id, since, first, check.chain_index))
+            for beneficiary_id, at, chain_index in cursor:
+                if time.monotonic() > until:
+                    return False
+                check.subject(found, _month(at), beneficiary_id, chain_index)
+    except psycopg.errors.QueryCanceled:
+        return False
     for month in sorted(found.keys() | check.subjects.keys()):
         if found.get(month, 0) != check.subjects.get(month, 0):
             check.defect("SUBJECT_MISMATCH", 0, f"{month}: who was seen by whom differs from what was appended")
+    return True
 
 
-def _heads(connection: Connection, tenant_id: str, keys: Keys, folder: Path | None, check: ChainCheck) -> _Heads:
-    stored = [SignedHead(row[0], bytes(row[1])) for row in connection.execute(_SIGNED, (tenant_id,))]
-    from_database = _checked(stored, tenant_id, keys, check, "database")
+@contextmanager
+def _for_a_while(connection: Connection, limits: Limits | None) -> Iterator[None]:
+    """Gives each statement the time of the limits. One that takes longer ends, and the transaction of the call goes on."""
+    if limits is None:
+        yield
+        return
+    # By the connection below: psycopg forgets every prepared statement with a ROLLBACK, those of the kit too.
+    connection.pgconn.exec_(b"SAVEPOINT subjects")
+    try:
+        connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(int(limits.seconds * 1000)),))
+        yield
+    finally:
+        connection.pgconn.exec_(b"ROLLBACK TO SAVEPOINT subjects")
+
+
+def _heads(
+    connection: Connection, tenant_id: str, keys: Keys, folder: Path | None, check: ChainCheck, limits: Limits | None
+) -> _Heads:
+    before = 0
+    if limits is not None:
+        row = connection.execute(_LAST_SIGNED, (tenant_id,)).fetchone()
+        before = max(0, (row[0] if row else 0) - limits.heads)
+    stored = [SignedHead(row[0], bytes(row[1])) for row in connection.execute(_SIGNED, (tenant_id, before))]
+    from_database = _checked(stored, tenant_id, keys, check, "database", before)
     if folder is None:
-        return _Heads([(head, "database") for head in from_database], None)
-    exported = read_file(folder, tenant_id)
-    from_file = _checked(exported, tenant_id, keys, check, "file")
-    for number, (inside, outside) in enumerate(zip(stored, exported, strict=False), start=1):
+        return _Heads([(head, "database") for head in from_database], None, before == 0)
+    exported = read_file(folder, tenant_id, before)
+    from_file = _checked(exported, tenant_id, keys, check, "file", before)
+    for number, (inside, outside) in enumerate(zip(stored, exported, strict=False), start=before + 1):
         if inside != outside:
             check.defect("HEAD_MISMATCH", 0, f"head {number} differs between the database and the file")
     if len(exported) > len(stored):
-        check.defect("HEAD_MISSING", 0, f"the file has {len(exported)} heads, the database {len(stored)}")
+        check.defect(
+            "HEAD_MISSING", 0, f"the file has {before + len(exported)} heads, the database {before + len(stored)}"
+        )
     elif len(stored) > len(exported) + 1:
         # One may be on its way: it is written to the file right after the commit.
-        check.defect("HEAD_MISSING", 0, f"the database has {len(stored)} heads, the file {len(exported)}")
+        check.defect(
+            "HEAD_MISSING", 0, f"the database has {before + len(stored)} heads, the file {before + len(exported)}"
+        )
     both = [(head, "database") for head in from_database] + [(head, "file") for head in from_file]
     both.sort(key=lambda item: item[0].chain_index)
-    return _Heads(both, from_file[-1] if from_file else None)
+    return _Heads(both, from_file[-1] if from_file else None, before == 0)
 
 
-def _checked(signed: Sequence[SignedHead], tenant_id: str, keys: Keys, check: ChainCheck, where: str) -> list[Head]:
-    """The heads whose signature holds, in order; defects for the others and for breaks between them."""
+def _checked(
+    signed: Sequence[SignedHead], tenant_id: str, keys: Keys, check: ChainCheck, where: str, before: int
+) -> list[Head]:
+    """The heads whose signature holds, in order; defects for the others and for breaks between them. `before`: how many were
+    left out."""
     heads: list[Head] = []
-    previous, in_use, replaced = "", "", set[str]()
-    for number, each in enumerate(signed, start=1):
+    previous, in_use, replaced = None if before else "", "", set[str]()
+    for number, each in enumerate(signed, start=before + 1):
         try:
             head = Head.parse(each.payload)
         except ValueError:
@@ -217,7 +313,7 @@ def _checked(signed: Sequence[SignedHead], tenant_id: str, keys: Keys, check: Ch
                 replaced.add(in_use)
             in_use = head.key_id
             heads.append(head)
-            if head.head_index != number or head.previous != previous:
+            if head.head_index != number or previous not in {None, head.previous}:
                 check.defect(
                     "HEAD_MISSING", head.chain_index, f"{where}: head {number} does not follow the one before it"
                 )
@@ -225,11 +321,11 @@ def _checked(signed: Sequence[SignedHead], tenant_id: str, keys: Keys, check: Ch
     return heads
 
 
-def _start(heads: _Heads, check: ChainCheck, end: int, at_most: int | None) -> datetime:
+def _start(heads: _Heads, check: ChainCheck, end: int, limits: Limits | None) -> datetime:
     """Sets the check to where the reading starts, and returns the instant of that entry."""
-    if at_most is None or end <= at_most:
+    if limits is None or (end <= limits.entries and heads.all_read):
         return _BEGINNING
-    candidates = [head for head, _ in heads.on_chain if head.chain_index >= end - at_most] or [
+    candidates = [head for head, _ in heads.on_chain if head.chain_index >= end - limits.entries] or [
         head for head, _ in heads.on_chain[-1:]
     ]
     if not candidates:
