@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from dui.identity.v1 import access_pb2, journal_pb2, organisation_pb2, professions_pb2, staff_pb2
+from dui_identity.provisioning.worker import _first_due
 from dui_identity.testing import Association, open_association
 from dui_kit.testing import Harness
-from dui_kit.testing_plans import check_plans, watched
+from dui_kit.testing_plans import check_plans, plan_of, watched
+from dui_kit.worker.parts import transaction
 from google.protobuf.message import Message
 
 STAFF = 3_000
@@ -65,12 +68,24 @@ SELECT tenant_id, gen_random_uuid(), appended_at, chain_index FROM e
 """
 
 
+#: The queue to the identity provider: the answers to an onboarding of each association, a few of them due, and some new accounts.
+_TASKS = """
+WITH theirs AS (SELECT gen_random_uuid() AS tenant_id FROM generate_series(1, 20))
+INSERT INTO provisioning_task (tenant_id, account_id, kind, attempts, problem, due_at, created_at)
+SELECT tenant_id, account_id, CASE WHEN random() < 0.1 THEN 2 ELSE 5 END, 6, 7,
+  now() + make_interval(secs => 3600 * random() - 60), now()
+FROM (SELECT tenant_id, account_id FROM account WHERE tenant_id = %(tenant)s
+      UNION ALL SELECT tenant_id, NULL FROM theirs, generate_series(1, 1000)) waiting
+ORDER BY random()
+"""
+
+
 @pytest.fixture(scope="module")
 def crowd(harness: Harness) -> Association:
     """An association of 3,000 staff and 20,000 persons."""
     association = open_association(harness)
     values: dict[str, Any] = {"tenant": association.tenant_id, "staff": STAFF, "persons": PERSONS}
-    for statement in (_STAFF, _GLASSES, _PERSONS, _PLACES):
+    for statement in (_STAFF, _GLASSES, _PERSONS, _PLACES, _TASKS):
         harness.admin(statement, values)  # type: ignore[arg-type]
     harness.admin(_JOURNAL)
     harness.admin("ANALYZE")
@@ -123,3 +138,24 @@ def test_every_query_uses_an_index(crowd: Association, operation: str) -> None:
         else:
             crowd.call(operation, kind(**fields), as_=as_, acr=2)
     check_plans(crowd.harness, crowd.tenant_id, trips, most, small=SMALL)
+
+
+@pytest.mark.parametrize("answer", [False, True])
+def test_the_next_task_of_an_association_is_found_by_indexes(crowd: Association, answer: bool) -> None:
+    engine = crowd.harness.engine
+    with watched(crowd.harness) as trips, transaction(engine, "identity", crowd.tenant_id) as call:
+        call.session.scalars(_first_due(call, answer=answer)).all()
+    (statement,) = [one for trip in trips for one in trip if "provisioning_task" in one]
+    plan = plan_of(crowd.harness, crowd.tenant_id, statement)
+    assert "Seq Scan" not in plan, plan
+    # What is due, and what comes before it of the association; before it of the account: by its index, or hashed.
+    assert re.search(r"provisioning_task_due_at_idx on provisioning_task\n\s+Index Cond: \(due_at <= ", plan), plan
+    assert re.search(r"Index Cond: .*account_id IS NULL", plan), plan
+    # The one that has waited longest is read first, however many wait; what is urgent is sorted: that is little.
+    assert ("Sort Key: (CASE" in plan) is not answer, plan
+
+
+def test_the_associations_whose_turn_it_is_are_found_by_an_index(crowd: Association) -> None:
+    [(body,)] = crowd.harness.admin("SELECT prosrc FROM pg_proc WHERE proname = 'due_work'")
+    plan = "\n".join(line for (line,) in crowd.harness.admin(f"EXPLAIN {body.replace('<= at', '<= now()')}"))
+    assert "provisioning_task_due_at_idx" in plan, plan

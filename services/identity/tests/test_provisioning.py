@@ -14,8 +14,8 @@ import pytest
 from dui.identity.v1 import organisation_pb2, professions_pb2
 from dui.identity.v1 import staff_pb2 as pb
 from dui_identity.provisioning.keycloak import MailNotSent, ProviderRefuses, ProviderUnavailable
-from dui_identity.provisioning.rules import Credentials, Found, password_key
-from dui_identity.provisioning.worker import Provisioner
+from dui_identity.provisioning.rules import Credentials, Found, Kind, password_key
+from dui_identity.provisioning.worker import LOOKED_AT_AT_ONCE, SERVED_AT_ONCE, Provisioner, Work
 from dui_identity.testing import Association, open_association
 from dui_kit.settings import ServiceSettings
 from dui_kit.testing import CallFailed, Harness
@@ -176,12 +176,33 @@ class World:
     provider: Provider
     secret: bytes = SECRET
 
-    def work(self, *, late: bool = True) -> None:
-        """One run of the job; first, everything that waits for another try becomes due."""
+    def work(
+        self, *, late: bool = True, at_most: int = 1_000, meanwhile: Callable[[int], object] = lambda _: None
+    ) -> list[tuple[str, Kind]]:
+        """One run of the job, to its end or until it has done `at_most` tasks: association and kind of each. First, everything
+        that waits for another try becomes due. `meanwhile` is called before each task, with the number of those done."""
         if late:
             self.harness.admin("UPDATE provisioning_task SET due_at = now() - interval '1 second'")
-        context = WorkerContext("identity", self.harness.engine, ServiceSettings(), tuple)
-        Provisioner(self.provider, password_key(self.secret)).run(context)
+        done: list[tuple[str, Kind]] = []
+
+        class Watched(Provisioner):
+            def _do(self, context: WorkerContext, work: Work) -> None:
+                meanwhile(len(done))
+                done.append((work.tenant_id, work.kind))
+                super()._do(context, work)
+
+        stopping = lambda: len(done) >= at_most  # noqa: E731
+        context = WorkerContext("identity", self.harness.engine, ServiceSettings(), tuple, stopping)
+        Watched(self.provider, password_key(self.secret)).run(context)
+        return done
+
+    def add(self, association: Association, account_id: str, kind: Kind, count: int) -> None:
+        """Puts tasks into the queue that are due at once."""
+        self.harness.admin(
+            "INSERT INTO provisioning_task (tenant_id, account_id, kind, attempts, problem, due_at, created_at) "
+            "SELECT %s, %s, %s, 6, 0, now() - interval '1 second', now() FROM generate_series(1, %s)",
+            (association.tenant_id, account_id, kind.value, count),
+        )
 
     def user(self, login: str) -> User:
         (found,) = [user for user in self.provider.users.values() if user.login == login]
@@ -723,6 +744,119 @@ class TestLockingOut:
         end(association, reply.account_id)
         world.work()
         assert world.waiting(reply.account_id) == 0
+
+
+class TestTurns:
+    """What one association has to ask holds up no other, and what is urgent does not wait for answers."""
+
+    def invited(self, world: World) -> tuple[Association, str]:
+        """An association, and somebody of it who has not answered their invitation."""
+        association = open_association(world.harness)
+        account_id = create(
+            association, f"invited-{next(_numbers)}", f"i{next(_numbers)}@example.org"
+        ).account.account_id
+        world.work()
+        return association, account_id
+
+    def test_while_hundreds_have_not_answered_one_association_the_account_of_another_is_made(
+        self, world: World
+    ) -> None:
+        crowded, invited = self.invited(world)
+        other = open_association(world.harness)
+        world.work()
+        world.add(crowded, invited, Kind.ANSWER, 300)
+        noe = create(other, "noe.petit").account.account_id
+        done = world.work(late=False, at_most=3)
+        assert done[0] == (other.tenant_id, Kind.ACCOUNT)
+        assert state(other, noe) == (S.ACCOUNT_STATUS_ACTIVE, 0)
+
+        # Also when it is asked for while the worker is at them.
+        def meanwhile(number: int) -> None:
+            if number == 10:
+                create(other, "lea.roux")
+
+        done = world.work(late=False, at_most=20, meanwhile=meanwhile)
+        assert (other.tenant_id, Kind.ACCOUNT) in done[10:13]
+        assert world.user("lea.roux").enabled
+
+    def test_somebody_of_another_association_is_shut_out_at_once(self, world: World) -> None:
+        crowded, invited = self.invited(world)
+        other = open_association(world.harness)
+        robbed = create(other, "noe.petit").account.account_id
+        world.work()
+        world.add(crowded, invited, Kind.ANSWER, 300)
+        world.user("noe.petit").enrol()
+
+        def meanwhile(number: int) -> None:
+            if number == 5:
+                invite(other, robbed)
+
+        done = world.work(late=False, at_most=8, meanwhile=meanwhile)
+        assert (other.tenant_id, Kind.INVITE) in done
+        assert (world.user("noe.petit").devices, world.user("noe.petit").logged_out) == ({}, 1)
+
+    def test_hundreds_of_urgent_tasks_of_one_association_hold_up_no_other(self, world: World) -> None:
+        crowded, invited = self.invited(world)
+        other, waiting = self.invited(world)
+        world.add(crowded, invited, Kind.ACCOUNT, 300)
+        create(other, "noe.petit")
+        done = world.work(at_most=8)
+        assert done.index((other.tenant_id, Kind.ACCOUNT)) <= 1
+        # Nor do they keep another one from hearing of an answer.
+        assert (other.tenant_id, Kind.ANSWER) in done
+        assert state(other, waiting)[1] == Problem.PROVISIONING_PROBLEM_INVITATION_PENDING
+
+    def test_every_association_has_its_turn_when_more_wait_than_one_round_serves(self, world: World) -> None:
+        crowds = [self.invited(world) for _ in range(LOOKED_AT_AT_ONCE + 2)]
+        for association, account_id in crowds:
+            world.add(association, account_id, Kind.ANSWER, 20)
+        done = world.work(late=False, at_most=len(crowds))
+        assert {tenant_id for tenant_id, _ in done} == {association.tenant_id for association, _ in crowds}
+        for association, account_id in crowds:
+            world.add(association, account_id, Kind.ACCOUNT, 20)
+        done = world.work(late=False, at_most=len(crowds))
+        assert {kind for _, kind in done} == {Kind.ACCOUNT}
+        assert len(crowds) <= SERVED_AT_ONCE
+
+    def test_of_one_association_what_shuts_out_comes_first_and_looks_for_answers_last(self, world: World) -> None:
+        association, invited = self.invited(world)
+        gone = create(association, "noe.petit").account.account_id
+        lost = create(association, "lea.roux").account.account_id
+        world.work()
+        world.add(association, invited, Kind.ANSWER, 300)
+        for number in range(3):
+            create(association, f"new-{number}")
+        invite(association, lost)
+        suspend(association, gone)
+        done = [kind for _, kind in world.work(late=False, at_most=7)]
+        assert done == [Kind.LOCK_OUT, Kind.INVITE, Kind.ACCOUNT, Kind.ACCOUNT, Kind.ACCOUNT, Kind.ANSWER, Kind.ANSWER]
+
+    def test_the_tasks_of_one_account_are_done_in_their_order_whatever_their_kinds(self, world: World) -> None:
+        association = open_association(world.harness)
+        account_id = create(association, "noe.petit").account.account_id
+        suspended = create(association, "lea.roux").account.account_id
+        world.work()
+        for _ in range(2):
+            suspend(association, suspended)
+            reactivate(association, suspended)
+        world.add(association, account_id, Kind.ACCOUNT, 1)
+        suspend(association, account_id)
+        one, other = Kind.LOCK_OUT, Kind.ACCOUNT
+        # Of the one: lock out, give back, lock out, give back. Of the other: an address, then lock out.
+        assert [kind for _, kind in world.work(late=False)] == [one, other, one, other, other, one]
+        assert (world.user("lea.roux").enabled, world.user("noe.petit").enabled) == (True, False)
+
+    def test_of_many_who_have_not_answered_each_is_looked_at_before_one_is_a_second_time(self, world: World) -> None:
+        """Who was invited last hears as soon as who was first, however many became due again meanwhile."""
+        association, first = self.invited(world)
+        last = create(association, "noe.petit", "noe@example.org").account.account_id
+        world.work()
+        world.user("noe.petit").follow()
+        due = "UPDATE provisioning_task SET due_at = now() - make_interval(secs => %s) WHERE account_id = %s"
+        world.harness.admin(due, (60, last))
+        world.harness.admin(due, (30, first))
+        world.work(late=False, at_most=1)
+        assert state(association, last) == (S.ACCOUNT_STATUS_ACTIVE, 0)
 
 
 class TestOnePersonInTwoAssociations:

@@ -8,7 +8,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from dui.identity.v1 import staff_pb2
 from dui_identity.provisioning import rules
-from dui_identity.provisioning.rules import Credentials, Elsewhere, Found, LoginTaken, PasswordLost, Problem, UserEnd
+from dui_identity.provisioning.rules import (
+    URGENCY,
+    Credentials,
+    Elsewhere,
+    Found,
+    Kind,
+    LoginTaken,
+    PasswordLost,
+    Problem,
+    UserEnd,
+)
 from dui_identity.staff.rules import Status
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,14 +62,37 @@ class TestFirstPasswords:
 
 class TestTryingAgain:
     def test_an_outage_is_looked_at_within_a_minute_for_as_long_as_it_takes(self) -> None:
-        delays = [rules.retry_delay(Problem.PROVIDER_UNAVAILABLE, attempts) for attempts in (1, 2, 3, 7, 1000)]
+        delays = [
+            rules.retry_delay(Problem.PROVIDER_UNAVAILABLE, attempts, waited=timedelta(days=1))
+            for attempts in (1, 2, 3, 7, 1000)
+        ]
         assert delays == [timedelta(seconds=seconds) for seconds in (1, 2, 4, 60, 60)]
 
-    def test_an_answer_to_an_invitation_is_seen_within_half_a_minute(self) -> None:
-        assert rules.retry_delay(Problem.INVITATION_PENDING, 1000) == timedelta(seconds=30)
+    @pytest.mark.parametrize(
+        ("waited", "seconds"),
+        [
+            (timedelta(0), 30),
+            (timedelta(hours=1), 30),
+            (timedelta(hours=2), 60),
+            (timedelta(hours=10), 300),
+            (timedelta(hours=20), 600),
+            (timedelta(days=2), 600),
+        ],
+    )
+    def test_an_answer_is_seen_within_half_a_minute_in_the_first_hour_and_later_more_seldom(
+        self, waited: timedelta, seconds: int
+    ) -> None:
+        assert rules.retry_delay(Problem.INVITATION_PENDING, 1000, waited=waited) == timedelta(seconds=seconds)
+
+    @given(attempts=st.integers(1, 10_000), hours=st.floats(0, 48))
+    def test_who_answers_waits_no_longer_than_a_120th_of_what_they_took(self, attempts: int, hours: float) -> None:
+        waited = timedelta(hours=hours)
+        delay = rules.retry_delay(Problem.INVITATION_PENDING, attempts, waited=waited)
+        assert timedelta(seconds=1) <= delay <= max(timedelta(seconds=30), waited / 120)
+        assert delay <= timedelta(minutes=10)
 
     def test_what_a_person_must_settle_is_looked_at_every_ten_minutes(self) -> None:
-        assert rules.retry_delay(Problem.LOGIN_TAKEN, 30) == timedelta(minutes=10)
+        assert rules.retry_delay(Problem.LOGIN_TAKEN, 30, waited=timedelta(0)) == timedelta(minutes=10)
 
     def test_problems_are_numbered_as_in_the_contract(self) -> None:
         names = {
@@ -68,6 +101,34 @@ class TestTryingAgain:
             if number
         }
         assert {problem.name: problem.value for problem in Problem if problem} == names
+
+
+class TestTurns:
+    def test_the_one_that_came_last_is_the_last_of_the_next_round(self) -> None:
+        assert rules.in_turn({"c", "a", "b"}, after="") == ["a", "b", "c"]
+        assert rules.in_turn({"c", "a", "b"}, after="a") == ["b", "c", "a"]
+        assert rules.in_turn({"c", "a", "b"}, after="bb") == ["c", "a", "b"]
+        assert rules.in_turn({"c", "a", "b"}, after="c") == ["a", "b", "c"]
+        assert rules.in_turn((), after="c") == []
+
+    @given(waiting=st.sets(st.text(max_size=3), min_size=1), newcomer=st.text(max_size=3), at_once=st.integers(1, 5))
+    def test_whoever_comes_is_served_before_anybody_is_served_a_second_time(
+        self, waiting: set[str], newcomer: str, at_once: int
+    ) -> None:
+        """All the others always have more to do."""
+        last, served = "", list[str]()
+        everybody = waiting
+        for round_ in range(2 * len(waiting) + 2):
+            if round_ == 2:
+                everybody, served = waiting | {newcomer}, []
+            turn = rules.in_turn(everybody, after=last)[:at_once]
+            served += turn
+            last = turn[-1]
+        assert set(served[: len(everybody)]) == everybody
+
+    def test_every_kind_is_urgent_or_an_answer(self) -> None:
+        assert sorted((*URGENCY, Kind.ANSWER)) == sorted(Kind)
+        assert URGENCY.index(Kind.LOCK_OUT) < URGENCY.index(Kind.INVITE) < URGENCY.index(Kind.ACCOUNT)
 
 
 class TestWhatBecomesOfAUser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,8 +20,11 @@ INVITATION_HOLDS: Final = timedelta(days=2)
 _FIRST_RETRY: Final = 1.0
 _LONGEST_RETRY: Final = 60.0
 _LONGEST_CONFLICT_RETRY: Final = 600.0
-#: Somebody who has followed their invitation logs in at once: they should not wait for us.
-_LONGEST_ANSWER_RETRY: Final = 30.0
+#: Somebody who has followed their invitation logs in at once: in the first hour they should not wait for us. Later, who took
+#: two hours may wait a minute: hundreds of invitations that stay open for days are not asked for twice a minute.
+_ANSWER_RETRY: Final = 30.0
+_LONGEST_ANSWER_RETRY: Final = 600.0
+_PART_OF_WAITING: Final = 120
 
 #: Letters and digits that nobody mistakes for another when they copy them from paper.
 _ALPHABET: Final = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -43,6 +47,18 @@ class Kind(IntEnum):
     INVITE = 4
     #: Whether the person has followed the invitation. It holds up no other task of the account.
     ANSWER = 5
+
+
+#: What an association is served first: shutting out and beginning anew before a hundred new accounts. Whatever the kinds, the
+#: tasks of one account keep their order. Answers come when nothing of this can be done.
+URGENCY: Final = (Kind.ORGANIZATION, Kind.LOCK_OUT, Kind.INVITE, Kind.ACCOUNT)
+
+
+def in_turn(waiting: Iterable[str], *, after: str) -> list[str]:
+    """The associations in the order in which they are served: by their ids, beginning behind the one that came last."""
+    ordered = sorted(waiting)
+    first = bisect_right(ordered, after)
+    return ordered[first:] + ordered[:first]
 
 
 class Problem(IntEnum):
@@ -116,16 +132,19 @@ def _spell(digest: bytes) -> str:
     return "-".join("".join(characters[start : start + _GROUP]) for start in range(0, len(characters), _GROUP))
 
 
-def retry_delay(problem: Problem, attempts: int) -> timedelta:
-    """How long to wait after the `attempts`-th failure: twice as long each time.
+def retry_delay(problem: Problem, attempts: int, *, waited: timedelta) -> timedelta:
+    """How long to wait after the `attempts`-th failure of a task that is `waited` old: twice as long each time.
 
-    An outage is looked at again within a minute; whether an invitation was followed, within half of one; what a person must
-    first settle, every ten minutes.
+    An outage is looked at again within a minute; whether an invitation was followed, within half of one in the first hour,
+    then within a 120th of its age; what a person must first settle, every ten minutes.
     """
-    longest = {
-        Problem.PROVIDER_UNAVAILABLE: _LONGEST_RETRY,
-        Problem.INVITATION_PENDING: _LONGEST_ANSWER_RETRY,
-    }.get(problem, _LONGEST_CONFLICT_RETRY)
+    match problem:
+        case Problem.PROVIDER_UNAVAILABLE:
+            longest = _LONGEST_RETRY
+        case Problem.INVITATION_PENDING:
+            longest = min(max(_ANSWER_RETRY, waited.total_seconds() / _PART_OF_WAITING), _LONGEST_ANSWER_RETRY)
+        case _:
+            longest = _LONGEST_CONFLICT_RETRY
     return timedelta(seconds=min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), longest))
 
 

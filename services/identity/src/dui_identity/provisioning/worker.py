@@ -1,4 +1,4 @@
-"""The job that empties the queue: one task after another, each in three steps.
+"""The job that empties the queue: one task after another, of one association after another, each in three steps.
 
 Read the task and the rows (one transaction); ask Keycloak (no transaction: it may take seconds, or fail); write what came
 of it (one transaction). A crash in between repeats the task, and every request to Keycloak can be repeated.
@@ -6,6 +6,7 @@ of it (one transaction). A crash in between repeats the task, and every request 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -13,7 +14,7 @@ from typing import Protocol
 from dui_kit.db.transaction import Transaction
 from dui_kit.wire.telemetry import log
 from dui_kit.worker.parts import Job, WorkerContext
-from sqlalchemy import bindparam, delete, exists, func, or_, select, text, update
+from sqlalchemy import Select, bindparam, case, delete, exists, func, select, text, update
 from sqlalchemy.orm import aliased
 
 from dui_identity.organisation.queries import association_of
@@ -22,6 +23,7 @@ from dui_identity.provisioning.queue import ELSEWHERE, enqueue
 from dui_identity.provisioning.rules import (
     INVITATION_ATTEMPTS,
     INVITATION_HOLDS,
+    URGENCY,
     Credentials,
     Elsewhere,
     Found,
@@ -33,6 +35,7 @@ from dui_identity.provisioning.rules import (
     devices_before,
     first_password,
     followed,
+    in_turn,
     retry_delay,
     user_of,
     wanted,
@@ -51,7 +54,11 @@ from dui_identity.staff.rules import Status
 #: Seconds between two looks at the queue: an account is ready a second or two after it was asked for.
 EVERY_SECONDS = 1.0
 
-_DUE = text("SELECT due_tenants(:now)").bindparams(bindparam("now"))
+#: Associations served in one round: whoever comes meanwhile waits for as long as these take, a few seconds.
+SERVED_AT_ONCE = 10
+LOOKED_AT_AT_ONCE = 5
+
+_DUE = text("SELECT tenant::text, is_answer FROM due_work(:now)").bindparams(bindparam("now"))
 
 
 class Provider(Protocol):
@@ -126,46 +133,50 @@ class Provisioner:
         """`password_key`: the key of first passwords."""
         self._provider = provider
         self._key = password_key
+        #: The associations that were served last: with what is urgent, and with a look for an answer.
+        self._last = {False: "", True: ""}
 
     def job(self) -> Job:
         """The job of the worker process."""
         return Job("provisioning", EVERY_SECONDS, self.run)
 
     def run(self, context: WorkerContext) -> None:
-        """Does every task that is due; a failure of one delays its account's next ones, and no other."""
-        with context.engine.connect() as connection:
-            tenants = [str(tenant) for tenant in connection.execute(_DUE, {"now": datetime.now(UTC)}).scalars()]
-        for tenant_id in tenants:
-            while not context.stopping():
-                with context.transaction(tenant_id) as transaction:
-                    work = self._next(transaction)
-                if work is None:
-                    break
+        """Does every task that is due; a failure of one delays its account's next ones, and no other.
+
+        In rounds, since more may become due all the time: in each, one task of an association and then it is another one's
+        turn, and looks for answers only where nothing else was to be done.
+        """
+        while not context.stopping():
+            with context.engine.connect() as connection:
+                due = [(row.tenant, row.is_answer) for row in connection.execute(_DUE, {"now": datetime.now(UTC)})]
+            urgent = {tenant_id for tenant_id, is_answer in due if not is_answer}
+            answers = {tenant_id for tenant_id, is_answer in due if is_answer}
+            served = self._round(context, urgent, SERVED_AT_ONCE, answer=False)
+            looked = self._round(context, answers - served, LOOKED_AT_AT_ONCE, answer=True)
+            if not served and not looked:
+                return
+
+    def _round(self, context: WorkerContext, tenants: Collection[str], at_most: int, *, answer: bool) -> set[str]:
+        """Does one task for each association whose turn it is; those for which there was one."""
+        served: set[str] = set()
+        for tenant_id in in_turn(tenants, after=self._last[answer]):
+            if context.stopping() or len(served) == at_most:
+                break
+            with context.transaction(tenant_id) as transaction:
+                work = self._next(transaction, answer=answer)
+            if work is not None:
+                # First: a task that breaks the run is not the first of the next one.
+                self._last[answer] = tenant_id
+                served.add(tenant_id)
                 self._do(context, work)
+        return served
 
     # ------------------------------------------------------------------------------------------------------------- read
 
-    def _next(self, transaction: Transaction) -> Work | None:
-        """The first task that is due and has none before it, of its account or of the association."""
-        task, earlier = ProvisioningTask, aliased(ProvisioningTask)
+    def _next(self, transaction: Transaction, *, answer: bool) -> Work | None:
+        """The task that comes first of those that are due and have none before them, of their account or of the association."""
         tenant_id = transaction.tenant_id
-        row = transaction.session.scalars(
-            select(task)
-            .where(
-                task.tenant_id == tenant_id,
-                task.due_at <= transaction.now,
-                ~select(earlier.sequence)
-                .where(
-                    earlier.tenant_id == task.tenant_id,
-                    earlier.sequence < task.sequence,
-                    earlier.kind != Kind.ANSWER,
-                    or_(earlier.account_id.is_(None), earlier.account_id == task.account_id),
-                )
-                .exists(),
-            )
-            .order_by(task.sequence)
-            .limit(1)
-        ).first()
+        row = transaction.session.scalars(_first_due(transaction, answer=answer)).first()
         if row is None:
             return None
         association = association_of(transaction)
@@ -393,10 +404,28 @@ class Provisioner:
         if given_up:
             session.execute(delete(task).where(*key))
             return
-        session.execute(
-            update(task)
-            .where(*key)
-            .values(attempts=attempts, problem=problem, due_at=func.now() + retry_delay(problem, attempts))
-        )
+        pause = retry_delay(problem, attempts, waited=datetime.now(UTC) - work.created_at)
+        session.execute(update(task).where(*key).values(attempts=attempts, problem=problem, due_at=func.now() + pause))
         if problem is not Problem.INVITATION_PENDING:
             log.warning("provisioning waits", task=work.kind.name, problem=problem.name, attempts=attempts)
+
+
+def _first_due(transaction: Transaction, *, answer: bool) -> Select[ProvisioningTask]:
+    """What is urgent by its kind, then in its order; answers by who has waited longest for a look."""
+    task, earlier = ProvisioningTask, aliased(ProvisioningTask)
+    rank = case({kind.value: place for place, kind in enumerate(URGENCY)}, value=task.kind)
+    before = select(earlier.sequence).where(
+        earlier.tenant_id == task.tenant_id, earlier.sequence < task.sequence, earlier.kind != Kind.ANSWER
+    )
+    return (
+        select(task)
+        .where(
+            task.tenant_id == transaction.tenant_id,
+            (task.kind == Kind.ANSWER) if answer else (task.kind != Kind.ANSWER),
+            task.due_at <= transaction.now,
+            ~before.where(earlier.account_id.is_(None)).exists(),
+            ~before.where(earlier.account_id == task.account_id).exists(),
+        )
+        .order_by(*((task.due_at,) if answer else (rank, task.sequence)))
+        .limit(1)
+    )
