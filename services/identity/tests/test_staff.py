@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from dui.identity.v1 import organisation_pb2, professions_pb2
@@ -13,6 +16,7 @@ from dui_kit.ids import new_id
 from dui_kit.testing import CallFailed, Harness
 from dui_kit.times import to_timestamp
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
 P = professions_pb2.Profession
 NOW = datetime.now(UTC)
@@ -359,3 +363,175 @@ class TestAssignments:
         with pytest.raises(CallFailed) as refused:
             self.assign(association, new_id())
         assert (refused.value.reason, refused.value.field) == ("NOT_FOUND", "account_id")
+
+
+class Reach:
+    """An association with two facilities and an administrator of the first."""
+
+    def __init__(self, association: Association) -> None:
+        self.association = association
+        self.facility, _ = association.place()
+        self.elsewhere, _ = association.place("010780054")
+        self.local_account, self.local = association.person(P.PROFESSION_ADMINISTRATOR, facility_id=self.facility)
+
+    def professional(self, *, by: str = "") -> str:
+        request = pb.CreateProfessionalRequest(professional=professional())
+        return self.association.call(
+            "ProfessionalService/CreateProfessional", request, as_=by
+        ).professional.professional_id
+
+    def account(self, professional_id: str, *, by: str = "") -> str:
+        wanted = pb.Account(professional_id=professional_id, login=f"login-{new_id()}")
+        request = pb.CreateAccountRequest(account=wanted)
+        return self.association.call("AccountService/CreateAccount", request, as_=by).account.account_id
+
+    def assign(self, account_id: str, facility_id: str | None, *, by: str = "", **period: Any) -> str:
+        wanted = pb.Assignment(profession=P.PROFESSION_NURSE, facility_id=facility_id, **period)
+        request = pb.CreateAssignmentRequest(account_id=account_id, assignment=wanted)
+        return self.association.call("AssignmentService/CreateAssignment", request, as_=by).assignment.assignment_id
+
+    def end_assignment(self, account_id: str, assignment_id: str) -> None:
+        request = pb.EndAssignmentRequest(account_id=account_id, assignment_id=assignment_id)
+        self.association.call("AssignmentService/EndAssignment", request)
+
+    def end_account(self, account_id: str) -> None:
+        self.association.call("AccountService/EndAccount", pb.EndAccountRequest(account_id=account_id, reason="départ"))
+
+    def change_address(self, professional_id: str, *, by: str) -> None:
+        found = self.association.call(
+            "ProfessionalService/GetProfessional", pb.GetProfessionalRequest(professional_id=professional_id)
+        ).professional
+        request = pb.UpdateProfessionalRequest(
+            professional_id=professional_id,
+            professional=pb.Professional(email=f"{new_id()}@example.org"),
+            update_mask=FieldMask(paths=["email"]),
+        )
+        self.association.call("ProfessionalService/UpdateProfessional", request, as_=by, if_match=found.etag)
+
+    def invite(self, account_id: str, *, by: str) -> str:
+        request = pb.InviteAccountRequest(account_id=account_id)
+        return str(self.association.call("AccountService/InviteAccount", request, as_=by).temporary_password)
+
+    def refused(self, professional_id: str, account_id: str | None, *, by: str = "") -> bool:
+        """Whether an administrator of a facility is refused every decision about somebody, each as beyond their reach."""
+        by = by or self.local
+        decisions: list[Callable[[], object]] = [lambda: self.change_address(professional_id, by=by)]
+        if account_id is None:
+            decisions.append(lambda: self.account(professional_id, by=by))
+        else:
+            requests: dict[str, Message] = {
+                "InviteAccount": pb.InviteAccountRequest(account_id=account_id),
+                "SuspendAccount": pb.SuspendAccountRequest(account_id=account_id, reason="essai"),
+                "ReactivateAccount": pb.ReactivateAccountRequest(account_id=account_id, reason="essai"),
+                "EndAccount": pb.EndAccountRequest(account_id=account_id, reason="essai"),
+            }
+            decisions += [
+                partial(self.association.call, f"AccountService/{name}", request, as_=by)
+                for name, request in requests.items()
+            ]
+        for decide in decisions:
+            with pytest.raises(CallFailed) as refused:
+                decide()
+            assert refused.value.reason == "BEYOND_REACH"
+        return True
+
+
+class TestReachOverWhoIsAssignedNowhere:
+    """An administrator of one facility has no say about those who work nowhere at the moment, but for their own."""
+
+    @pytest.fixture
+    def reach(self, association: Association) -> Reach:
+        return Reach(association)
+
+    def test_a_future_colleague_without_an_account_is_not_theirs(self, reach: Reach) -> None:
+        assert reach.refused(reach.professional(), None)
+
+    def test_an_account_that_is_not_assigned_yet_is_not_theirs_nor_becomes_it_by_an_assignment(
+        self, reach: Reach
+    ) -> None:
+        director = reach.professional()
+        account = reach.account(director)
+        assert reach.refused(director, account)
+        with pytest.raises(CallFailed) as refused:
+            reach.assign(account, reach.facility, by=reach.local)
+        assert (refused.value.reason, refused.value.field) == ("BEYOND_REACH", "account_id")
+        # Once the association has assigned them there, they are.
+        reach.assign(account, reach.facility)
+        assert reach.invite(account, by=reach.local)
+
+    def test_an_account_that_the_association_opened_for_their_entry_is_not_theirs_either(self, reach: Reach) -> None:
+        entry = reach.professional(by=reach.local)
+        reach.change_address(entry, by=reach.local)
+        assert reach.refused(entry, reach.account(entry))
+
+    def test_whose_assignment_elsewhere_has_ended_is_not_theirs(self, reach: Reach) -> None:
+        person = reach.professional()
+        account = reach.account(person)
+        reach.end_assignment(account, reach.assign(account, reach.elsewhere))
+        assert reach.refused(person, account)
+
+    def test_who_is_between_two_contracts_elsewhere_does_not_become_theirs_by_an_assignment(self, reach: Reach) -> None:
+        person = reach.professional()
+        account = reach.account(person)
+        over = reach.assign(account, reach.elsewhere)
+        reach.assign(account, reach.facility, by=reach.local)
+        reach.end_assignment(account, over)
+        assert reach.refused(person, account)
+
+    def test_who_left_the_association_from_elsewhere_is_not_theirs_to_take_back(self, reach: Reach) -> None:
+        person = reach.professional()
+        account = reach.account(person)
+        reach.assign(account, reach.elsewhere)
+        reach.end_account(account)
+        assert reach.refused(person, None)
+
+    def test_who_worked_at_their_facility_only_stays_theirs(self, reach: Reach) -> None:
+        person = reach.professional()
+        account = reach.account(person)
+        reach.end_assignment(account, reach.assign(account, reach.facility))
+        reach.change_address(person, by=reach.local)
+        reach.invite(account, by=reach.local)
+        request = pb.EndAccountRequest(account_id=account, reason="départ")
+        reach.association.call("AccountService/EndAccount", request, as_=reach.local)
+        again = reach.account(person, by=reach.local)
+        reach.assign(again, reach.facility, by=reach.local)
+
+    def test_of_somebody_who_comes_back_a_new_account_by_the_association_is_not_theirs_before_it_is_assigned(
+        self, reach: Reach
+    ) -> None:
+        person = reach.professional()
+        account = reach.account(person)
+        reach.assign(account, reach.facility)
+        reach.end_account(account)
+        assert reach.refused(person, reach.account(person))
+
+    def test_the_ordinary_way_of_two_administrators_of_one_facility(self, reach: Reach) -> None:
+        colleague_account, colleague = reach.association.person(P.PROFESSION_ADMINISTRATOR, facility_id=reach.facility)
+        person = reach.professional(by=reach.local)
+        reach.change_address(person, by=colleague)
+        account = reach.account(person, by=colleague)
+        reach.invite(account, by=reach.local)
+        reach.assign(account, reach.facility, by=colleague)
+        reach.invite(account, by=reach.local)
+        assert colleague_account != reach.local_account
+
+    def test_what_they_made_is_not_an_administrators_of_another_facility(self, reach: Reach) -> None:
+        _, other = reach.association.person(P.PROFESSION_ADMINISTRATOR, facility_id=reach.elsewhere)
+        entry = reach.professional(by=reach.local)
+        assert reach.refused(entry, None, by=other)
+        assert reach.refused(entry, reach.account(entry, by=reach.local), by=other)
+
+    def test_what_somebody_made_who_left_is_the_whole_associations(self, reach: Reach) -> None:
+        _, colleague = reach.association.person(P.PROFESSION_ADMINISTRATOR, facility_id=reach.facility)
+        entry = reach.professional(by=reach.local)
+        reach.end_account(reach.local_account)
+        assert reach.refused(entry, None, by=colleague)
+        reach.account(entry)
+
+    def test_an_entry_of_before_the_platform_kept_who_made_it_is_the_whole_associations(
+        self, reach: Reach, harness: Harness
+    ) -> None:
+        entry = reach.professional(by=reach.local)
+        harness.admin("UPDATE professional SET author_account_id = NULL WHERE professional_id = %s", (entry,))
+        assert reach.refused(entry, None)
+        reach.account(entry)

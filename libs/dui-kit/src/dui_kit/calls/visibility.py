@@ -48,10 +48,13 @@ class Place:
         return self.facility_id == other.facility_id and self.unit_id in {None, other.unit_id}
 
 
-def places_of_right(call: Call) -> list[Place]:
-    """The places of the caller's assignments in force that give the right of the call's rule."""
+def places_of_right(call: Call, *, account_id: str | None = None) -> list[Place]:
+    """The places of the assignments in force, of the caller or another account, that give the right of the call's rule."""
     found = call.rows(
-        _RIGHTS, account_id=call.caller.account_id, category=call.rule.category, bit=1 << call.rule.action
+        _RIGHTS,
+        account_id=account_id or call.caller.account_id,
+        category=call.rule.category,
+        bit=1 << call.rule.action,
     )
     return [Place(row.facility_id, row.unit_id) for row in found]
 

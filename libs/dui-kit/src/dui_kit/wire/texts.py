@@ -98,8 +98,10 @@ PLACE_UNKNOWN = Reason(
 BEYOND_REACH = Reason(
     "BEYOND_REACH",
     Code.PERMISSION_DENIED,
-    fr="Votre affectation ne couvre pas ce lieu : demandez à quelqu'un qui est affecté à tout l'établissement ou à l'association.",
-    en="Your assignment does not cover this place: ask somebody who is assigned to the whole facility or association.",
+    fr="Votre affectation ne couvre pas ce lieu, ou pas tous ceux où cette personne travaille ou a travaillé : demandez à "
+    "quelqu'un qui est affecté à tout l'établissement ou à l'association.",
+    en="Your assignment does not cover this place, or not all those where this person works or has worked: ask somebody who is "
+    "assigned to the whole facility or association.",
 )
 STEP_UP_REQUIRED = Reason(
     "STEP_UP_REQUIRED",

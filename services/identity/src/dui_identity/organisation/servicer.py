@@ -73,6 +73,7 @@ class AssociationServicer:
             family_name=rules.clean_name(who.family_name, field="administrator.family_name"),
             given_name=rules.clean_name(who.given_name, field="administrator.given_name"),
             profession=professions_pb2.PROFESSION_ADMINISTRATOR,
+            author_account_id=None,
             email=clean_email(who.email) or None,
         )
         account, password = opening.open_account(

@@ -26,6 +26,7 @@ def add_professional(
     family_name: str,
     given_name: str,
     profession: int,
+    author_account_id: str | None,
     qualification: str | None = None,
     rpps: str | None = None,
     email: str | None = None,
@@ -42,6 +43,7 @@ def add_professional(
         rpps=rpps,
         email=email,
         version=1,
+        author_account_id=author_account_id,
     )
     transaction.session.add(row)
     transaction.session.flush()

@@ -169,6 +169,34 @@ def open_assignments(transaction: Transaction, account_id: str) -> Sequence[Assi
     ).all()
 
 
+def is_assigned_at_all(transaction: Transaction, account_id: str) -> bool:
+    """Whether an account has an assignment, be it over or to come."""
+    query = select(Assignment.assignment_id).where(
+        Assignment.tenant_id == transaction.tenant_id, Assignment.account_id == account_id
+    )
+    return transaction.session.scalar(query.limit(1)) is not None
+
+
+def places_worked(transaction: Transaction, professional_id: str) -> set[tuple[str | None, str | None]]:
+    """Facility and unit of every assignment that a professional has or had, with any account."""
+    query = (
+        select(Assignment.facility_id, Assignment.unit_id)
+        .join(Account, and_(Account.tenant_id == Assignment.tenant_id, Account.account_id == Assignment.account_id))
+        .where(Account.tenant_id == transaction.tenant_id, Account.professional_id == professional_id)
+    )
+    return {(row.facility_id, row.unit_id) for row in transaction.session.execute(query)}
+
+
+def author_of_account(transaction: Transaction, account_id: str) -> str | None:
+    """The account of who opened an account; None: an operator."""
+    change = AccountStatusChange
+    return transaction.session.scalar(
+        select(change.author_account_id).where(
+            change.tenant_id == transaction.tenant_id, change.account_id == account_id, change.version == 1
+        )
+    )
+
+
 def _not_over(transaction: Transaction) -> ColumnElement[bool]:
     return or_(Assignment.valid_to.is_(None), Assignment.valid_to > transaction.now)
 

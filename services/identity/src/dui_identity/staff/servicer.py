@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from dui.identity.v1 import staff_pb2 as pb
 from dui_kit.calls.call import Call
-from dui_kit.calls.visibility import Place, check_covers
+from dui_kit.calls.visibility import Place, check_covers, places_of_right
 from dui_kit.errors import Refusal, not_found
 from dui_kit.times import from_timestamp
 from sqlalchemy import select
@@ -36,6 +34,7 @@ class ProfessionalServicer:
             family_name=clean_name(wanted.family_name, field="professional.family_name"),
             given_name=clean_name(wanted.given_name, field="professional.given_name"),
             profession=wanted.profession,
+            author_account_id=call.caller.account_id,
             qualification=wanted.qualification or None,
             rpps=wanted.rpps or None,
             email=rules.clean_email(wanted.email) or None,
@@ -58,8 +57,7 @@ class ProfessionalServicer:
         row = queries.professional_of(call, request.professional_id, lock=True)
         call.check_etag(row.professional_id, row.version)
         account = queries.live_account_of(call, row.professional_id)
-        if account is not None:
-            _check_reach(call, queries.open_assignments(call, account.account_id), field="professional_id")
+        _check_reach(call, row, account, field="professional_id")
         wanted = call.apply_mask(to_professional(row), request.professional, request.update_mask, prefix="professional")
         email_before = row.email
         row.family_name = clean_name(wanted.family_name, field="professional.family_name")
@@ -110,9 +108,11 @@ class AccountServicer:
     def CreateAccount(self, request: pb.CreateAccountRequest, call: Call) -> pb.CreateAccountResponse:
         """Opens the account of a professional."""
         wanted = request.account
+        professional = queries.professional_of(call, wanted.professional_id, field="account.professional_id")
+        _check_reach(call, professional, None, field="account.professional_id")
         row, password = opening.open_account(
             call,
-            queries.professional_of(call, wanted.professional_id, field="account.professional_id"),
+            professional,
             wanted.login,
             field="account.login",
             author_account_id=call.caller.account_id,
@@ -178,9 +178,9 @@ class AccountServicer:
 
     @staticmethod
     def _within_reach(call: Call, account_id: str) -> Account:
-        """An account, locked, of somebody who works nowhere that the caller's right does not cover."""
+        """An account, locked, of somebody about whom the caller may decide."""
         row = queries.account_of(call, account_id, lock=True)
-        _check_reach(call, queries.open_assignments(call, account_id), field="account_id")
+        _check_reach(call, queries.professional_of(call, row.professional_id), row, field="account_id")
         return row
 
 
@@ -201,6 +201,10 @@ class AssignmentServicer:
         if facility_id and unit_id and not is_unit(call, facility_id, unit_id):
             raise Refusal(rules.UNIT_NOT_IN_FACILITY, field="assignment.unit_id")
         check_covers(call, [Place(facility_id, unit_id)], field="assignment.facility_id")
+        if not queries.is_assigned_at_all(call, account.account_id):
+            # The first one says whose the account is to decide about from then on.
+            professional = queries.professional_of(call, account.professional_id)
+            _check_reach(call, professional, account, field="account_id")
         period = rules.new_period(
             from_timestamp(wanted.valid_from) if wanted.HasField("valid_from") else None,
             from_timestamp(wanted.valid_to) if wanted.HasField("valid_to") else None,
@@ -242,7 +246,7 @@ class AssignmentServicer:
         ).one_or_none()
         if row is None:
             raise not_found("assignment_id")
-        _check_reach(call, [row], field="assignment_id")
+        check_covers(call, [Place(row.facility_id, row.unit_id)], field="assignment_id")
         wanted = from_timestamp(request.valid_to) if request.HasField("valid_to") else None
         period = rules.end_period(Period(row.valid_from, row.valid_to), wanted, now=call.now)
         queries.check_administered(call, policy_in_force(call), without_assignment=row.assignment_id)
@@ -251,9 +255,24 @@ class AssignmentServicer:
         return pb.EndAssignmentResponse(assignment=to_assignment(row))
 
 
-def _check_reach(call: Call, assignments: Iterable[Assignment], *, field: str) -> None:
-    """Nobody decides about somebody who also works where the decider has no say."""
-    check_covers(call, [Place(row.facility_id, row.unit_id) for row in assignments], field=field)
+def _check_reach(call: Call, professional: Professional, account: Account | None, *, field: str) -> None:
+    """Nobody decides about somebody who works, or has worked, where the decider has no say: what is theirs to open may be more
+    tomorrow. What was never assigned, an account or an entry without one, is as far as the right of who made it.
+
+    `account`: theirs, unless it ended.
+    """
+    places = [Place(*place) for place in queries.places_worked(call, professional.professional_id)]
+    if not places:
+        places += _places_of_author(call, professional.author_account_id)
+    if account is not None and not queries.is_assigned_at_all(call, account.account_id):
+        places += _places_of_author(call, queries.author_of_account(call, account.account_id))
+    check_covers(call, places, field=field)
+
+
+def _places_of_author(call: Call, author_account_id: str | None) -> list[Place]:
+    """Where who made something may do what the caller does; the whole association when nobody knows them or they left."""
+    theirs = places_of_right(call, account_id=author_account_id) if author_account_id else []
+    return theirs or [Place(None)]
 
 
 def _end(call: Call, row: Assignment, period: Period) -> None:

@@ -36,6 +36,8 @@ class Professional(Base):
     rpps: Mapped[str | None] = mapped_column(Text)
     email: Mapped[str | None] = mapped_column(Text)
     version: Mapped[int] = mapped_column(Integer)
+    #: Unset: an operator, or made before the platform kept it.
+    author_account_id: Mapped[str | None] = mapped_column(UUID(as_uuid=False))
 
 
 class Account(Base):
@@ -50,6 +52,7 @@ class Account(Base):
         ),
         # Somebody who left and comes back gets a new account: the ended one stays as it was.
         Index("account_professional_id_key", "tenant_id", "professional_id", unique=True, postgresql_where=_LIVE),
+        Index("account_professional_id_idx", "tenant_id", "professional_id"),
         Index("account_login_key", "tenant_id", "login", unique=True, postgresql_where=_LIVE),
         Index("account_login_idx", "tenant_id", "login", "account_id"),
         Index("account_subject_key", "tenant_id", "subject", unique=True, postgresql_where=_LIVE),
