@@ -105,6 +105,12 @@ def test_every_operation_is_ruled_and_none_is_for_services(operation: Operation)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=name_of)
+def test_a_get_only_reads_and_what_only_reads_is_a_get_or_a_custom_verb(operation: Operation) -> None:
+    # The journal, the limits and repeated calls go by the action, the caller by the verb: they must tell the same.
+    assert operation.reads if operation.is_get else (not operation.reads or ":" in operation.path)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=name_of)
 def test_a_resource_is_named_by_one_id_that_only_the_platform_sets(operation: Operation) -> None:
     kind = operation.body_type
     if operation.name.startswith("Create") and kind is not None:

@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.resources import files
 
 from dui.options.v1 import options_pb2
+from dui_kit.wire.contract import READING
 from google.api import annotations_pb2, field_behavior_pb2, http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
@@ -91,13 +92,13 @@ class Operation:
 
     @property
     def reads(self) -> bool:
-        """Whether the verb promises to change nothing."""
-        return self.verb == "GET"
+        """Whether the call changes nothing but the journal, as its service decides it too."""
+        return self.access.action in READING
 
     @property
-    def writes(self) -> bool:
-        """Whether the call changes something. A search is sent like a write, for names travel in no address."""
-        return self.access.action not in {options_pb2.ACTION_READ, options_pb2.ACTION_SEARCH}
+    def is_get(self) -> bool:
+        """Whether it is sent as what it is: a search reads, but is a POST, for names travel in no address."""
+        return self.verb == "GET"
 
     @property
     def success(self) -> int:
@@ -128,7 +129,7 @@ class Operation:
         known = {*self.parameters, *created.message_type.fields_by_name}
         for other in others:
             if (
-                other.reads
+                other.is_get
                 and other.response_body
                 and other.result is created.message_type
                 and known.issuperset(other.parameters)
@@ -226,7 +227,7 @@ def _check(operation: Operation) -> None:
             raise fail(f"path parameter {name} is not a text or an enum of the request")
     if operation.body not in ("", "*") and (operation.body not in fields or operation.body_type is None):
         raise fail(f"the body {operation.body} is not a message")
-    if operation.reads and operation.body:
+    if operation.is_get and operation.body:
         raise fail("a GET has no body")
     for field in operation.query:
         if field.message_type is not None and field.message_type.full_name != TIMESTAMP:

@@ -184,7 +184,7 @@ def _parameters(operation: Operation, schemas: Schemas) -> list[Schema]:
         shared.append("IdempotencyKey")
         if versioned(operation):
             shared.append("IfMatch")
-    elif operation.resource:
+    elif operation.is_get and operation.resource:
         shared.append("IfNoneMatch")
     return found + [{"$ref": f"#/components/parameters/{name}"} for name in shared]
 
@@ -232,7 +232,7 @@ def _responses(operation: Operation, operations: tuple[Operation, ...], schemas:
     found: Schema = {str(operation.success): success}
     if operation.resource:
         success["headers"]["ETag"] = {"$ref": "#/components/headers/ETag"}
-        if operation.reads:
+        if operation.is_get:
             found["304"] = {
                 "description": "Not changed since the version of `If-None-Match`",
                 "headers": {"ETag": {"$ref": "#/components/headers/ETag"}},

@@ -77,7 +77,6 @@ class View:
         self._operation = operation
         self._parts = parts
         self._inputs = Inputs(operation, max_depth=parts.settings.max_json_depth)
-        self._writes = operation.writes
         self._encode = encoder(operation.result)
         self._span = f"{operation.verb} {operation.path}"
         self._labels = {"operation": self._span}
@@ -126,7 +125,7 @@ class View:
 
     def _answer(self, current: Request, parameters: Mapping[str, str], traceparent: str | None) -> Response:
         operation, parts = self._operation, self._parts
-        claims = parts.door.enter(current.headers.get("Authorization", ""), writes=self._writes)
+        claims = parts.door.enter(current.headers.get("Authorization", ""), writes=not operation.reads)
         caller = claims.subject, claims.tenant_id or ""
         if not parts.door.share.take(*caller):
             raise Turned(texts.TOO_MANY_AT_ONCE, wait=1)
@@ -139,7 +138,7 @@ class View:
             parts.door.share.give(*caller)
         etag = getattr(reply, operation.resource).etag if operation.resource else ""
         if (
-            operation.reads
+            operation.is_get
             and etag
             and "If-None-Match" in current.headers
             and current.if_none_match.contains_weak(etag)

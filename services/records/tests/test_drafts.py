@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from dui.options.v1.options_pb2 import Category
+from dui.options.v1.options_pb2 import Action, Category
 from dui.records.v1 import allergies_pb2, handover_notes_pb2
 from dui.records.v1 import drafts_pb2 as pb
 from dui_kit.testing import CallFailed
@@ -96,6 +96,15 @@ def test_a_draft_is_its_authors_alone(world: World, person: str) -> None:
             act()
         assert (refusal.value.code, refusal.value.field) == ("NOT_FOUND", "draft_id")
     assert list(listed(world, person).drafts) == [draft]
+
+
+def test_reading_drafts_is_journalled_as_reading(world: World, person: str) -> None:
+    draft = keep(world, person)
+    assert world.last_entry().action == Action.ACTION_WRITE
+    listed(world, person)
+    assert world.last_entry().action == Action.ACTION_READ
+    read(world, person, draft.draft_id)
+    assert world.last_entry().action == Action.ACTION_READ
 
 
 def test_a_draft_is_in_no_list_of_the_record_and_in_no_event(world: World, person: str) -> None:

@@ -25,6 +25,9 @@ ADMISSION_CATEGORIES = frozenset(
 )
 ALL_CATEGORIES = frozenset(value.number for value in _CATEGORIES.values if value.number)
 
+#: What a call does that changes nothing but the journal, for the guard and for the gateway.
+READING = frozenset({Action.ACTION_READ, Action.ACTION_SEARCH})
+
 #: The values that a refusal names, of an enum that has more.
 NAMED_VALUES = 20
 
@@ -56,7 +59,7 @@ class Rule:
     @property
     def reads(self) -> bool:
         """True when the call changes nothing but the journal."""
-        return self.action in {Action.ACTION_READ, Action.ACTION_SEARCH}
+        return self.action in READING
 
 
 def descriptor_of(message: Message) -> Descriptor:
