@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,8 @@ from dui.records.v1 import (
 )
 from dui_kit.testing import CallFailed
 from dui_kit.times import to_timestamp
+from dui_records.medical_events import servicer
+from dui_records.medical_events.tables import medical_event as medical_event_table
 from dui_records.testing import DIRECTOR, EDUCATOR, NURSE, World, mask
 
 
@@ -104,7 +106,9 @@ def person(world: World) -> str:
     return beneficiary_id
 
 
-def correct(world: World, kind: Kind, beneficiary_id: str, entry: Any, *, as_: str = "director", **changes: Any) -> Any:
+def correct(
+    world: World, kind: Kind, beneficiary_id: str, entry: Any, /, *, as_: str = "director", **changes: Any
+) -> Any:
     request = {
         "beneficiary_id": beneficiary_id,
         f"{kind.name}_id": kind.id_of(entry),
@@ -348,6 +352,37 @@ def test_a_bad_code_or_date_of_the_history_is_refused(world: World, person: str)
         with pytest.raises(CallFailed) as refusal:
             EVENT.add(world, person, **changes)
         assert (refusal.value.code, refusal.value.field) == ("INVALID_ARGUMENT", f"medical_event.{field}")
+
+
+def test_a_kind_with_a_category_is_closed_by_it_without_a_line_of_its_own(
+    world: World, person: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the kind of a medical event were its category: 4, medical, and 5, nursing, are open to nurses, 3, social, is not.
+    medical, nursing, social = Category.CATEGORY_MEDICAL, Category.CATEGORY_NURSING, Category.CATEGORY_SOCIAL
+    by_kind = replace(servicer.MEDICAL_EVENT, category=medical_event_table.c.kind)
+    monkeypatch.setattr(servicer, "MEDICAL_EVENT", by_kind)
+    told = medical_event(kind=social)
+    with pytest.raises(CallFailed) as refusal:
+        EVENT.call(world, "Create", options={"as_": "nurse"}, beneficiary_id=person, medical_event=told)
+    assert refusal.value.reason == "RIGHT_MISSING"
+    entry = EVENT.add(world, person, kind=medical)
+    assert world.last_entry().category == medical
+    with pytest.raises(CallFailed) as refusal:
+        correct(world, EVENT, person, entry, as_="nurse", kind=social, reason="Précision")
+    assert refusal.value.reason == "RIGHT_MISSING"
+    closed = correct(world, EVENT, person, entry, kind=social, reason="Précision")
+    for act in (
+        lambda: get(world, EVENT, person, closed, as_="nurse"),
+        lambda: correct(world, EVENT, person, closed, as_="nurse", kind=medical, reason="Précision"),
+    ):
+        with pytest.raises(CallFailed) as refusal:
+            act()
+        assert refusal.value.code == "NOT_FOUND"
+    correct(world, EVENT, person, closed, kind=nursing, reason="Précision")
+    seen = EVENT.call(
+        world, "Versions", options={"as_": "nurse"}, beneficiary_id=person, medical_event_id=entry.medical_event_id
+    )
+    assert [version.kind for version in seen.versions] == [nursing, medical]
 
 
 # ------------------------------------------------------------------------------------------------------- handover notes

