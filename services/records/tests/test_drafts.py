@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_rule
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from dui.records.v1 import allergies_pb2, handover_notes_pb2
 from dui.records.v1 import drafts_pb2 as pb
 from dui_kit.testing import CallFailed
 from dui_kit.worker import WorkerContext, transaction
+from dui_records.drafts import servicer
 from dui_records.drafts.jobs import DELETE_EXPIRED_DRAFTS
 from dui_records.drafts.queries import about
 from dui_records.testing import World
@@ -104,7 +106,8 @@ def test_reading_drafts_is_journalled_as_reading(world: World, person: str) -> N
     listed(world, person)
     assert world.last_entry().action == Action.ACTION_READ
     read(world, person, draft.draft_id)
-    assert world.last_entry().action == Action.ACTION_READ
+    entry = world.last_entry()
+    assert (entry.action, entry.category) == (Action.ACTION_READ, Category.CATEGORY_NURSING)
 
 
 def test_a_draft_is_in_no_list_of_the_record_and_in_no_event(world: World, person: str) -> None:
@@ -142,6 +145,18 @@ def test_nobody_drafts_what_they_could_not_write(world: World, person: str) -> N
         )
     assert refusal.value.field == "draft.handover_note.category"
     assert keep(world, person, pb.Draft(handover_note=pb.HandoverNoteDraft(subject="à voir")), "educator").draft_id
+
+
+def test_a_draft_asks_for_what_its_entry_asks_for_and_for_nothing_it_is_refused(
+    world: World, person: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(world, person, EVENT)
+    assert world.last_entry().category == Category.CATEGORY_MEDICAL
+    without = replace_rule(servicer._RULES["medical_event"], category=0, any_category=True)
+    monkeypatch.setitem(servicer._RULES, "medical_event", without)
+    with pytest.raises(CallFailed) as refusal:
+        keep(world, person, EVENT, "director")
+    assert refusal.value.reason == "RIGHT_MISSING"
 
 
 def test_finishing_takes_the_draft_away_in_the_same_transaction(world: World, person: str) -> None:

@@ -6,7 +6,9 @@ from dui.records.v1 import drafts_pb2 as pb
 from dui_kit.calls.call import Call
 from dui_kit.db.columns import AnyRow
 from dui_kit.errors import not_found
-from dui_kit.wire.contract import Category
+from dui_kit.wire.contract import Rule, rule_of, value_at
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pool import Default
 from sqlalchemy import delete, insert, select, update
 
 from dui_records.drafts.queries import own, to_proto
@@ -15,6 +17,7 @@ from dui_records.drafts.tables import draft
 from dui_records.handover_notes.rules import check_category
 
 _d = draft.c
+_POOL = Default()
 
 
 def _content(sent: pb.Draft) -> bytes:
@@ -26,18 +29,30 @@ def _content(sent: pb.Draft) -> bytes:
     return kept.SerializeToString()
 
 
+def _rule_of_kind(kind: FieldDescriptor) -> Rule:
+    """The rule of the RPC that adds such an entry; raises KeyError when there is none: no draft of what nobody could write."""
+    name = "".join(word.capitalize() for word in kind.name.split("_"))
+    service = _POOL.FindServiceByName(f"{pb.DESCRIPTOR.package}.{name}Service")
+    return rule_of(service.methods_by_name[f"Create{name}"])
+
+
+_RULES = {kind.name: _rule_of_kind(kind) for kind in pb.Draft.DESCRIPTOR.oneofs_by_name["entry"].fields}
+
+
+def _category(sent: pb.Draft) -> int:
+    """The category of what a draft will become; 0 where the entry names it and does not yet."""
+    rule = _RULES[sent.WhichOneof("entry") or ""]
+    return int(value_at(sent, rule.category_path)) if rule.category_path else rule.category
+
+
 def _check_right(sent: pb.Draft, call: Call) -> None:
     """Refuses a draft of an entry that the caller could not write."""
-    match sent.WhichOneof("entry"):
-        case "allergy":
-            call.require(Category.CATEGORY_ALERT)
-        case "medical_event":
-            call.require(Category.CATEGORY_MEDICAL)
-        case "handover_note" if sent.handover_note.category:
-            check_category(sent.handover_note.category, "draft.handover_note.category")
-            call.require(sent.handover_note.category)
-        case _:
+    category = _category(sent)
+    if sent.HasField("handover_note"):
+        if not category:
             return
+        check_category(category, "draft.handover_note.category")
+    call.require(category)
 
 
 def _one(call: Call, draft_id: str, *, lock: bool = False) -> AnyRow:
@@ -84,7 +99,10 @@ class DraftServicer:
     def GetDraft(self, request: pb.GetDraftRequest, call: Call) -> pb.GetDraftResponse:
         """One of the caller's own drafts."""
         row = _one(call, request.draft_id)
-        return pb.GetDraftResponse(draft=to_proto(row, call.etag(row.draft_id, row.version)))
+        found = to_proto(row, call.etag(row.draft_id, row.version))
+        # For the journal. Nobody is refused their own words, whatever they may still write.
+        call.category = _category(found)
+        return pb.GetDraftResponse(draft=found)
 
     def ReplaceDraft(self, request: pb.ReplaceDraftRequest, call: Call) -> pb.ReplaceDraftResponse:
         """Replaces the content; the draft keeps its kind and its end."""
