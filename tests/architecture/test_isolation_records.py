@@ -229,6 +229,7 @@ CASES: dict[str, Callable[[Home], Case]] = {
         )
     ),
     "AdmissionService/GetAdmission": _admission("GetAdmission"),
+    "AdmissionService/ListAdmissionVersions": _admission("ListAdmissionVersions"),
     "AdmissionService/ListAdmissions": _person(stays.ListAdmissionsRequest),
     "AdmissionService/ListFacilityAdmissions": lambda home: (
         home.asked(),
@@ -240,6 +241,9 @@ CASES: dict[str, Callable[[Home], Case]] = {
     "StayService/CreateStay": _create_stay,
     "StayService/GetStay": lambda home: Case(
         stays.GetStayRequest(beneficiary_id=home.person_id, stay_id=home.stay.stay_id)
+    ),
+    "StayService/ListStayVersions": lambda home: Case(
+        stays.ListStayVersionsRequest(beneficiary_id=home.person_id, stay_id=home.stay.stay_id)
     ),
     "StayService/ListStays": _person(stays.ListStaysRequest),
     "StayService/UpdateStay": _update_stay,

@@ -176,6 +176,10 @@ def test_a_request_of_somebody_else_is_not_found(world: World) -> None:
             "AdmissionService/AcceptAdmission",
             pb.AcceptAdmissionRequest(beneficiary_id=other, admission_id=admission.admission_id),
         ),
+        (
+            "AdmissionService/ListAdmissionVersions",
+            pb.ListAdmissionVersionsRequest(beneficiary_id=other, admission_id=admission.admission_id),
+        ),
     ):
         refusal = refusal_of(world.call, operation, request)
         assert (refusal.code, refusal.field) == ("NOT_FOUND", "admission_id")
@@ -287,6 +291,31 @@ def test_the_team_keeps_access_30_days_after_an_exit(world: World) -> None:
     assert nurse_reads_care(world, late) == "OUT_OF_PERIMETER"
 
 
+def test_every_version_of_a_stay_and_of_its_request_is_read_with_its_author(world: World) -> None:
+    person = world.open().beneficiary_id
+    admission = world.ask(person, as_="secretary")
+    stay = world.enter(person, admission.admission_id, as_="secretary")
+    world.end(person, stay.stay_id, pb.EXIT_REASON_RETURN_HOME)
+    request = pb.ListStayVersionsRequest(beneficiary_id=person, stay_id=stay.stay_id)
+    ended, entered = world.call("StayService/ListStayVersions", request).versions
+    assert (entered.version, entered.exit_reason) == (stay.version, pb.EXIT_REASON_UNSPECIFIED)
+    assert (ended.version.version, ended.exit_reason) == (2, pb.EXIT_REASON_RETURN_HOME)
+    assert entered.version.author_account_id == world.accounts["secretary"] != ended.version.author_account_id
+    page = pb.ListAdmissionVersionsRequest(beneficiary_id=person, admission_id=admission.admission_id, page_size=2)
+    first = world.call("AdmissionService/ListAdmissionVersions", page)
+    page.page_token = first.next_page_token
+    rest = world.call("AdmissionService/ListAdmissionVersions", page)
+    assert [version.status for version in (*first.versions, *rest.versions)] == [
+        pb.ADMISSION_STATUS_ENTERED,
+        pb.ADMISSION_STATUS_ACCEPTED,
+        pb.ADMISSION_STATUS_REQUESTED,
+    ]
+    for versions in (request, page):
+        operation = "Stay" if versions is request else "Admission"
+        refusal = refusal_of(world.call, f"{operation}Service/List{operation}Versions", versions, as_="educator")
+        assert refusal.reason == "RIGHT_MISSING"
+
+
 def test_an_ended_stay_does_not_change(world: World) -> None:
     person = world.open().beneficiary_id
     stay = world.admit(person)
@@ -345,6 +374,8 @@ def test_a_stay_of_somebody_else_is_not_found(world: World) -> None:
     request = pb.GetStayRequest(beneficiary_id=other, stay_id=stay.stay_id)
     refusal = refusal_of(world.call, "StayService/GetStay", request)
     assert (refusal.code, refusal.field) == ("NOT_FOUND", "stay_id")
+    versions = pb.ListStayVersionsRequest(beneficiary_id=other, stay_id=stay.stay_id)
+    assert refusal_of(world.call, "StayService/ListStayVersions", versions).field == "stay_id"
     assert refusal_of(world.end, other, stay.stay_id, pb.EXIT_REASON_OWN_WISH).code == "NOT_FOUND"
     got = world.call("StayService/GetStay", pb.GetStayRequest(beneficiary_id=one, stay_id=stay.stay_id))
     assert got.stay == stay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dui.records.v1 import stays_pb2 as pb
 from dui_kit.calls.call import Call
+from dui_kit.calls.stamps import stamp_version
 from dui_kit.calls.visibility import Place, may_decide_at
 from dui_kit.db.columns import AnyRow
 from dui_kit.errors import Refusal, not_found
@@ -18,9 +19,9 @@ _a = admission.c
 COLUMNS = tuple(_a)
 
 
-def to_proto(call: Call, row: AnyRow) -> pb.Admission:
-    """The request, as its readers get it."""
-    return pb.Admission(
+def to_version(row: AnyRow) -> pb.Admission:
+    """The version that a row holds, as it goes to the history."""
+    message = pb.Admission(
         admission_id=row.admission_id,
         beneficiary_id=row.beneficiary_id,
         facility_id=row.facility_id,
@@ -31,8 +32,16 @@ def to_proto(call: Call, row: AnyRow) -> pb.Admission:
         status=row.status,
         decision_reason=row.decision_reason,
         decided_at=to_timestamp(row.decided_at) if row.decided_at else None,
-        etag=call.etag(row.admission_id, row.version),
     )
+    stamp_version(message.version, row)
+    return message
+
+
+def to_proto(call: Call, row: AnyRow) -> pb.Admission:
+    """The request, as its readers get it."""
+    message = to_version(row)
+    message.etag = call.etag(row.admission_id, row.version)
+    return message
 
 
 def of_person(call: Call, admission_id: str, *, field: str, lock: bool = False) -> AnyRow:
@@ -94,7 +103,7 @@ def _announce(call: Call, row: AnyRow) -> AnyRow:
     call.save_version(
         entry_id=row.admission_id,
         version=row.version,
-        message=to_proto(call, row),
+        message=to_version(row),
         beneficiary_id=row.beneficiary_id,
     )
     call.publish(admission_changed(row))

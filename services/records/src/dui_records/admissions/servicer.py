@@ -59,6 +59,14 @@ class AdmissionServicer:
             admissions=[queries.to_proto(call, row) for row in rows], next_page_token=token
         )
 
+    def ListAdmissionVersions(
+        self, request: pb.ListAdmissionVersionsRequest, call: Call
+    ) -> pb.ListAdmissionVersionsResponse:
+        """Every version of a request, newest first."""
+        row = queries.of_person(call, request.admission_id, field="admission_id")
+        versions, token = call.versions(row.admission_id, pb.Admission, call.page(request))
+        return pb.ListAdmissionVersionsResponse(versions=versions, next_page_token=token)
+
     def ListFacilityAdmissions(
         self, request: pb.ListFacilityAdmissionsRequest, call: Call
     ) -> pb.ListFacilityAdmissionsResponse:

@@ -12,7 +12,7 @@ from dui_kit.errors import not_found
 from sqlalchemy import ColumnElement, Select, and_, insert, select, update
 
 from dui_records.stays.events import stay_changed, stay_perimeter
-from dui_records.stays.mapping import stay_of_row, to_proto
+from dui_records.stays.mapping import stay_of_row, to_version
 from dui_records.stays.rules import EHPAD, Stay
 from dui_records.stays.tables import stay
 
@@ -98,7 +98,7 @@ def write(call: Call, row: AnyRow, values: dict[str, object]) -> AnyRow:
 
 def _announce(call: Call, row: AnyRow) -> AnyRow:
     call.save_version(
-        entry_id=row.stay_id, version=row.version, message=to_proto(call, row), beneficiary_id=row.beneficiary_id
+        entry_id=row.stay_id, version=row.version, message=to_version(row), beneficiary_id=row.beneficiary_id
     )
     call.publish(stay_changed(row))
     call.publish(stay_perimeter(row))

@@ -75,6 +75,12 @@ class StayServicer:
         rows, token = call.page(request).fetch(call.session, query, _s.started_on, _s.stay_id, newest_first=True)
         return pb.ListStaysResponse(stays=[to_proto(call, row) for row in rows], next_page_token=token)
 
+    def ListStayVersions(self, request: pb.ListStayVersionsRequest, call: Call) -> pb.ListStayVersionsResponse:
+        """Every version of a stay, newest first."""
+        row = queries.of_person(call, request.stay_id)
+        versions, token = call.versions(row.stay_id, pb.Stay, call.page(request))
+        return pb.ListStayVersionsResponse(versions=versions, next_page_token=token)
+
     def UpdateStay(self, request: pb.UpdateStayRequest, call: Call) -> pb.UpdateStayResponse:
         """Changes the unit, the room or the exit foreseen of a stay that has not ended."""
         row = queries.of_person(call, request.stay_id, lock=True)
