@@ -1,4 +1,5 @@
-"""Drafts through the service: typed, their author's alone, gone after a week or when finished, told in access requests."""
+"""Drafts through the service: typed, their author's alone, gone after a week or when finished, all found for an access
+request."""
 
 from __future__ import annotations
 
@@ -225,7 +226,7 @@ def test_the_job_deletes_what_expired_and_nothing_else(world: World, elsewhere: 
     assert count(elsewhere) == 0
 
 
-def test_an_access_request_tells_every_draft_about_the_person(world: World, person: str) -> None:
+def test_every_draft_about_a_person_is_found_for_an_access_request(world: World, person: str) -> None:
     drafts = [keep(world, person), keep(world, person, ALLERGY, "nurse2")]
     expire(world, keep(world, person))
     other = world.open(birth_name="Autre").beneficiary_id

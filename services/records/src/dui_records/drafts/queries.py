@@ -47,8 +47,8 @@ def finish(call: Call, kind: str, draft_id: str) -> None:
 
 
 def about(transaction: Transaction, beneficiary_ids: Sequence[str]) -> list[pb.Draft]:
-    """Every draft about a person, whoever wrote it, oldest first: part of the answer to the person's access request
-    (GDPR, article 15)."""
+    """Every draft about a person, whoever wrote it, oldest first: what the answer to the person's access request (GDPR, article
+    15) has to include. No operation gives that answer yet."""
     query = (
         select(draft)
         .where(
