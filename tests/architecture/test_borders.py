@@ -58,8 +58,8 @@ def test_every_rule_of_a_service_is_under_the_contract_of_rules() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_capability_reaches_another_one_by_its_rules_queries_and_events(service: str) -> None:
-    """Never its servicer or its worker; its tables only from `queries`, which may join them. Tables that others build theirs
-    from are in `entries`."""
+    """And by its mapping, which says what the rows of its queries mean. Never its servicer or its worker; its tables only from
+    `queries`, which may join them. Tables that others build theirs from are in `entries`."""
     package = ROOT / "services" / service / "src" / f"dui_{service}"
     broken = []
     for path in package.glob("*/*.py"):

@@ -13,6 +13,11 @@ EARLIEST_ZONE = timedelta(hours=12)
 LATEST_ZONE = timedelta(hours=10)
 
 
+def parse_day(text: str) -> date | None:
+    """A day of a message, `YYYY-MM-DD`; None when it is not given."""
+    return date.fromisoformat(text) if text else None
+
+
 def latest_day(now: datetime) -> date:
     """The latest calendar day that it is somewhere in France at `now`."""
     return (now.astimezone(UTC) + EARLIEST_ZONE).date()

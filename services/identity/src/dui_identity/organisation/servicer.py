@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 
 from dui_identity.organisation import rules
 from dui_identity.organisation.events import facility_changed, tenant_changed, unit_changed
+from dui_identity.organisation.mapping import to_association, to_facility, to_unit
 from dui_identity.organisation.queries import association_of, is_facility
 from dui_identity.organisation.tables import Association, Facility, Unit
 from dui_identity.policy.queries import announce_policy, policy_in_force
@@ -40,7 +41,7 @@ class AssociationServicer:
             call.enter_tenant(str(known))
             row = association_of(call)
             return pb.CreateAssociationResponse(
-                association=_association(row, association_problem(call)),
+                association=to_association(row, association_problem(call)),
                 administrator_account_id=row.administrator_account_id or "",
                 temporary_password=self._invite_again(call, row, request.administrator),
             )
@@ -62,7 +63,7 @@ class AssociationServicer:
         announce_policy(call, policy_in_force(call))
         password = self._first_administrator(call, row, request.administrator)
         return pb.CreateAssociationResponse(
-            association=_association(row),
+            association=to_association(row),
             administrator_account_id=row.administrator_account_id or "",
             temporary_password=password,
         )
@@ -119,11 +120,11 @@ class AssociationServicer:
             row.version += 1
             call.publish(tenant_changed(row))
             enqueue(call, account_id=None, kind=Kind.ORGANIZATION)
-        return pb.SetAssociationStatusResponse(association=_association(row))
+        return pb.SetAssociationStatusResponse(association=to_association(row))
 
     def GetAssociation(self, request: pb.GetAssociationRequest, call: Call) -> pb.GetAssociationResponse:  # noqa: ARG002
         """The caller's association."""
-        return pb.GetAssociationResponse(association=_association(association_of(call), association_problem(call)))
+        return pb.GetAssociationResponse(association=to_association(association_of(call), association_problem(call)))
 
 
 class FacilityServicer:
@@ -138,27 +139,27 @@ class FacilityServicer:
         call.session.add(row)
         call.session.flush()
         call.publish(facility_changed(row))
-        return pb.CreateFacilityResponse(facility=_facility(row))
+        return pb.CreateFacilityResponse(facility=to_facility(row))
 
     def GetFacility(self, request: pb.GetFacilityRequest, call: Call) -> pb.GetFacilityResponse:
         """One facility."""
-        return pb.GetFacilityResponse(facility=_facility(self._one(call, request.facility_id)))
+        return pb.GetFacilityResponse(facility=to_facility(self._one(call, request.facility_id)))
 
     def ListFacilities(self, request: pb.ListFacilitiesRequest, call: Call) -> pb.ListFacilitiesResponse:
         """The facilities, by name."""
         query = select(Facility).where(Facility.tenant_id == call.tenant_id)
         rows, token = call.page(request).fetch(call.session, query, Facility.name_key, Facility.facility_id)
-        return pb.ListFacilitiesResponse(facilities=[_facility(row) for row in rows], next_page_token=token)
+        return pb.ListFacilitiesResponse(facilities=[to_facility(row) for row in rows], next_page_token=token)
 
     def UpdateFacility(self, request: pb.UpdateFacilityRequest, call: Call) -> pb.UpdateFacilityResponse:
         """Changes a facility."""
         row = self._one(call, request.facility_id, lock=True)
         call.check_etag(row.facility_id, row.version)
-        _fill_facility(row, call.apply_mask(_facility(row), request.facility, request.update_mask, prefix="facility"))
+        _fill_facility(row, call.apply_mask(to_facility(row), request.facility, request.update_mask, prefix="facility"))
         row.version += 1
         call.session.flush()
         call.publish(facility_changed(row))
-        return pb.UpdateFacilityResponse(facility=_facility(row))
+        return pb.UpdateFacilityResponse(facility=to_facility(row))
 
     @staticmethod
     def _one(call: Call, facility_id: str, *, lock: bool = False) -> Facility:
@@ -182,14 +183,14 @@ class UnitServicer:
         call.session.add(row)
         call.session.flush()
         call.publish(unit_changed(row))
-        return pb.CreateUnitResponse(unit=_unit(row))
+        return pb.CreateUnitResponse(unit=to_unit(row))
 
     def ListUnits(self, request: pb.ListUnitsRequest, call: Call) -> pb.ListUnitsResponse:
         """The units of a facility, by name."""
         self._check_facility(call, request.facility_id)
         query = select(Unit).where(Unit.tenant_id == call.tenant_id, Unit.facility_id == request.facility_id)
         rows, token = call.page(request).fetch(call.session, query, Unit.name_key)
-        return pb.ListUnitsResponse(units=[_unit(row) for row in rows], next_page_token=token)
+        return pb.ListUnitsResponse(units=[to_unit(row) for row in rows], next_page_token=token)
 
     def UpdateUnit(self, request: pb.UpdateUnitRequest, call: Call) -> pb.UpdateUnitResponse:
         """Changes a unit."""
@@ -205,29 +206,16 @@ class UnitServicer:
         if row is None:
             raise not_found("unit_id")
         call.check_etag(row.unit_id, row.version)
-        _fill_unit(row, call.apply_mask(_unit(row), request.unit, request.update_mask, prefix="unit"))
+        _fill_unit(row, call.apply_mask(to_unit(row), request.unit, request.update_mask, prefix="unit"))
         row.version += 1
         call.session.flush()
         call.publish(unit_changed(row))
-        return pb.UpdateUnitResponse(unit=_unit(row))
+        return pb.UpdateUnitResponse(unit=to_unit(row))
 
     @staticmethod
     def _check_facility(call: Call, facility_id: str) -> None:
         if not is_facility(call, facility_id):
             raise not_found("facility_id")
-
-
-def _association(row: Association, problem: int = 0) -> pb.Association:
-    return pb.Association(
-        association_id=row.tenant_id,
-        slug=row.slug,
-        name=row.name,
-        finess_ej=row.finess_ej,
-        siren=row.siren,
-        active=row.active,
-        provisioning_problem=problem,  # type: ignore[arg-type]
-        etag=Call.etag(row.tenant_id, row.version),
-    )
 
 
 def _fill_facility(row: Facility, wanted: pb.Facility) -> None:
@@ -241,25 +229,6 @@ def _fill_facility(row: Facility, wanted: pb.Facility) -> None:
     row.town = wanted.town or None
 
 
-def _facility(row: Facility) -> pb.Facility:
-    return pb.Facility(
-        facility_id=row.facility_id,
-        name=row.name,
-        finess_et=row.finess_et,
-        category_code=row.category_code,
-        category_label=rules.FINESS_CATEGORIES[row.category_code],
-        time_zone=row.time_zone,
-        town=row.town,
-        etag=Call.etag(row.facility_id, row.version),
-    )
-
-
 def _fill_unit(row: Unit, wanted: pb.Unit) -> None:
     row.name = rules.clean_name(wanted.name, field="unit.name")
     row.name_key = normalise_name(row.name)
-
-
-def _unit(row: Unit) -> pb.Unit:
-    return pb.Unit(
-        unit_id=row.unit_id, facility_id=row.facility_id, name=row.name, etag=Call.etag(row.unit_id, row.version)
-    )

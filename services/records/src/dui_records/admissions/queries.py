@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from dui.records.v1 import stays_pb2 as pb
 from dui_kit.calls.call import Call
-from dui_kit.calls.stamps import stamp_version
 from dui_kit.calls.visibility import Place, may_decide_at
 from dui_kit.db.columns import AnyRow
 from dui_kit.errors import Refusal, not_found
-from dui_kit.times import to_timestamp
 from sqlalchemy import insert, select, update
 
 from dui_records.admissions.events import admission_changed, admission_perimeter
+from dui_records.admissions.mapping import to_version
 from dui_records.admissions.rules import NOT_OF_THIS_FACILITY, AdmissionStatus, Decision, decided
 from dui_records.admissions.tables import OPEN, admission
 
 _a = admission.c
 COLUMNS = tuple(_a)
-
-
-def to_version(row: AnyRow) -> pb.Admission:
-    """The version that a row holds, as it goes to the history."""
-    message = pb.Admission(
-        admission_id=row.admission_id,
-        beneficiary_id=row.beneficiary_id,
-        facility_id=row.facility_id,
-        modality=row.modality,
-        requested_on=row.requested_on.isoformat(),
-        wished_entry_on=row.wished_entry_on.isoformat() if row.wished_entry_on else None,
-        origin=row.origin,
-        status=row.status,
-        decision_reason=row.decision_reason,
-        decided_at=to_timestamp(row.decided_at) if row.decided_at else None,
-    )
-    stamp_version(message.version, row)
-    return message
-
-
-def to_proto(call: Call, row: AnyRow) -> pb.Admission:
-    """The request, as its readers get it."""
-    message = to_version(row)
-    message.etag = call.etag(row.admission_id, row.version)
-    return message
 
 
 def of_person(call: Call, admission_id: str, *, field: str, lock: bool = False) -> AnyRow:

@@ -8,17 +8,15 @@ from dui.records.v1 import stays_pb2 as pb
 from dui_kit.calls import places
 from dui_kit.calls.call import Call
 from dui_kit.calls.visibility import visible_beneficiaries
+from dui_kit.days import parse_day
 from sqlalchemy import select
 
 from dui_records.admissions import queries, rules
+from dui_records.admissions.mapping import to_proto
 from dui_records.admissions.tables import OPEN, admission
 from dui_records.beneficiaries.queries import lock_group
 
 _a = admission.c
-
-
-def _day(text: str) -> date | None:
-    return date.fromisoformat(text) if text else None
 
 
 class AdmissionServicer:
@@ -29,7 +27,7 @@ class AdmissionServicer:
     def CreateAdmission(self, request: pb.CreateAdmissionRequest, call: Call) -> pb.CreateAdmissionResponse:
         """Records a request, for any facility of the association: one may ask for another facility than one's own."""
         asked = request.admission
-        requested_on, wished_entry_on = date.fromisoformat(asked.requested_on), _day(asked.wished_entry_on)
+        requested_on, wished_entry_on = date.fromisoformat(asked.requested_on), parse_day(asked.wished_entry_on)
         facility = places.facility_of(call, asked.facility_id, field="admission.facility_id")
         rules.check_request(requested_on, wished_entry_on, lock_group(call).died_on, facility.day(call.now))
         row = queries.add(
@@ -42,12 +40,12 @@ class AdmissionServicer:
                 "origin": asked.origin.strip() or None,
             },
         )
-        return pb.CreateAdmissionResponse(admission=queries.to_proto(call, row))
+        return pb.CreateAdmissionResponse(admission=to_proto(call, row))
 
     def GetAdmission(self, request: pb.GetAdmissionRequest, call: Call) -> pb.GetAdmissionResponse:
         """Reads a request."""
         row = queries.of_person(call, request.admission_id, field="admission_id")
-        return pb.GetAdmissionResponse(admission=queries.to_proto(call, row))
+        return pb.GetAdmissionResponse(admission=to_proto(call, row))
 
     def ListAdmissions(self, request: pb.ListAdmissionsRequest, call: Call) -> pb.ListAdmissionsResponse:
         """The requests of a person, newest first (ids grow with time)."""
@@ -55,9 +53,7 @@ class AdmissionServicer:
             _a.tenant_id == call.tenant_id, _a.beneficiary_id.in_(call.beneficiary_ids)
         )
         rows, token = call.page(request).fetch(call.session, query, _a.admission_id, newest_first=True)
-        return pb.ListAdmissionsResponse(
-            admissions=[queries.to_proto(call, row) for row in rows], next_page_token=token
-        )
+        return pb.ListAdmissionsResponse(admissions=[to_proto(call, row) for row in rows], next_page_token=token)
 
     def ListAdmissionVersions(
         self, request: pb.ListAdmissionVersionsRequest, call: Call
@@ -80,7 +76,7 @@ class AdmissionServicer:
         rows, token = call.page(request).fetch(call.session, query, _a.requested_on, _a.admission_id)
         call.saw(row.beneficiary_id for row in rows)
         return pb.ListFacilityAdmissionsResponse(
-            admissions=[queries.to_proto(call, row) for row in rows], next_page_token=token
+            admissions=[to_proto(call, row) for row in rows], next_page_token=token
         )
 
     def AcceptAdmission(self, request: pb.AcceptAdmissionRequest, call: Call) -> pb.AcceptAdmissionResponse:
@@ -88,17 +84,17 @@ class AdmissionServicer:
         row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
         queries.check_decides_at(call, row.facility_id)
         row = queries.decide(call, row, rules.Decision.ACCEPT)
-        return pb.AcceptAdmissionResponse(admission=queries.to_proto(call, row))
+        return pb.AcceptAdmissionResponse(admission=to_proto(call, row))
 
     def RefuseAdmission(self, request: pb.RefuseAdmissionRequest, call: Call) -> pb.RefuseAdmissionResponse:
         """The facility refuses."""
         row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
         queries.check_decides_at(call, row.facility_id)
         row = queries.decide(call, row, rules.Decision.REFUSE, request.decision_reason.strip())
-        return pb.RefuseAdmissionResponse(admission=queries.to_proto(call, row))
+        return pb.RefuseAdmissionResponse(admission=to_proto(call, row))
 
     def WithdrawAdmission(self, request: pb.WithdrawAdmissionRequest, call: Call) -> pb.WithdrawAdmissionResponse:
         """The person no longer asks; whoever accompanies them may record it."""
         row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
         row = queries.decide(call, row, rules.Decision.WITHDRAW, request.decision_reason.strip() or None)
-        return pb.WithdrawAdmissionResponse(admission=queries.to_proto(call, row))
+        return pb.WithdrawAdmissionResponse(admission=to_proto(call, row))

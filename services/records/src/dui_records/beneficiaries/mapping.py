@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 
 from dui.records.v1 import beneficiaries_pb2 as pb
 from dui_kit.calls.stamps import stamp_version
+from dui_kit.days import parse_day
 from dui_kit.db.columns import AnyRow
 
 from dui_records.beneficiaries.rules import Identity, IdentityStatus, NationalIdentifier, StrictTraits, tidy_name
@@ -34,7 +34,7 @@ def identity_of(message: pb.Beneficiary) -> Identity:
         else None,
         doubtful=message.doubtful,
         fictitious=message.fictitious,
-        died_on=date.fromisoformat(message.died_on) if message.died_on else None,
+        died_on=parse_day(message.died_on),
         reason=message.reason.strip() or None,
     )
 

@@ -6,27 +6,16 @@ from collections.abc import Sequence
 
 from dui.records.v1 import drafts_pb2 as pb
 from dui_kit.calls.call import Call
-from dui_kit.db.columns import AnyRow
 from dui_kit.db.transaction import Transaction
 from dui_kit.errors import not_found
-from dui_kit.times import to_timestamp
 from sqlalchemy import ColumnElement, delete, select
 
+from dui_records.drafts.mapping import to_proto
 from dui_records.drafts.tables import draft
 
 _d = draft.c
 #: Drafts that one run of the job deletes in one transaction.
 BATCH = 1000
-
-
-def to_proto(row: AnyRow, etag: str = "") -> pb.Draft:
-    """The draft of a row."""
-    message = pb.Draft.FromString(row.content)
-    message.draft_id = row.draft_id
-    message.beneficiary_id = row.beneficiary_id
-    message.expires_at.CopyFrom(to_timestamp(row.expires_at))
-    message.etag = etag
-    return message
 
 
 def own(call: Call) -> list[ColumnElement[bool]]:

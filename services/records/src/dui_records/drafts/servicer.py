@@ -11,22 +11,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pool import Default
 from sqlalchemy import delete, insert, select, update
 
-from dui_records.drafts.queries import own, to_proto
+from dui_records.drafts.mapping import content_of, to_proto
+from dui_records.drafts.queries import own
 from dui_records.drafts.rules import check_kind, expires_at
 from dui_records.drafts.tables import draft
 from dui_records.handover_notes.rules import check_category
 
 _d = draft.c
 _POOL = Default()
-
-
-def _content(sent: pb.Draft) -> bytes:
-    """What is kept of a draft: its entry; the rest has columns."""
-    kept = pb.Draft()
-    kept.CopyFrom(sent)
-    for field in ("draft_id", "beneficiary_id", "expires_at", "etag"):
-        kept.ClearField(field)
-    return kept.SerializeToString()
 
 
 def _rule_of_kind(kind: FieldDescriptor) -> Rule:
@@ -80,7 +72,7 @@ class DraftServicer:
                 "beneficiary_id": call.beneficiary_id,
                 "author_account_id": call.caller.account_id,
                 "kind": kind,
-                "content": _content(request.draft),
+                "content": content_of(request.draft),
                 "version": 1,
                 "created_at": call.now,
                 "expires_at": expires_at(call.now),
@@ -113,7 +105,7 @@ class DraftServicer:
         written = call.session.execute(
             update(draft)
             .where(*own(call), _d.draft_id == row.draft_id)
-            .values(content=_content(request.draft), version=row.version + 1)
+            .values(content=content_of(request.draft), version=row.version + 1)
             .returning(*_d)
         ).one()
         return pb.ReplaceDraftResponse(draft=to_proto(written, call.etag(written.draft_id, written.version)))

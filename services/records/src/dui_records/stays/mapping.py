@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from dui.records.v1 import stays_pb2 as pb
 from dui_kit.calls.call import Call
 from dui_kit.calls.stamps import stamp_version
 from dui_kit.db.columns import AnyRow
 
 from dui_records.stays.rules import ExitReason, Stay, StayModality
-
-
-def day(text: str) -> date | None:
-    """A day of a message; None when it is not set."""
-    return date.fromisoformat(text) if text else None
 
 
 def stay_of_row(row: AnyRow) -> Stay:

@@ -8,6 +8,7 @@ from datetime import date
 from dui.records.v1 import stays_pb2 as pb
 from dui_kit.calls import places
 from dui_kit.calls.call import Call
+from dui_kit.days import parse_day
 from dui_kit.identifiers import parse_partial_date
 from sqlalchemy import select
 
@@ -17,7 +18,7 @@ from dui_records.beneficiaries import queries as beneficiaries
 from dui_records.beneficiaries.mapping import identity_of_row
 from dui_records.beneficiaries.rules import died
 from dui_records.stays import queries, rules
-from dui_records.stays.mapping import day, stay_of_row, to_proto
+from dui_records.stays.mapping import stay_of_row, to_proto
 from dui_records.stays.tables import stay
 
 _s = stay.c
@@ -41,7 +42,7 @@ class StayServicer:
             facility_id=facility.facility_id,
             modality=rules.StayModality(admission.modality),
             started_on=date.fromisoformat(asked.started_on),
-            expected_end_on=day(asked.expected_end_on),
+            expected_end_on=parse_day(asked.expected_end_on),
         )
         born = parse_partial_date(person.birth_date).earliest
         rules.check_entry(new, born=born, died_on=person.died_on, today=facility.day(call.now))
@@ -93,7 +94,7 @@ class StayServicer:
                 call, row.facility_id, field="stay_id", unit_id=patched.unit_id, unit_field="stay.unit_id"
             )
             admissions.check_decides_at(call, row.facility_id, patched.unit_id or None)
-        expected_end_on = day(patched.expected_end_on)
+        expected_end_on = parse_day(patched.expected_end_on)
         rules.check_expected_end(replace(stay_of_row(row), expected_end_on=expected_end_on))
         row = queries.write(
             call,
