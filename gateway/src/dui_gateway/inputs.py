@@ -148,7 +148,7 @@ def check_media_type(request: Request, accepted: frozenset[str]) -> None:
 def _from_text(field: FieldDescriptor) -> Convert:
     """Reads a value of the path or the query."""
     if field.enum_type is not None:
-        return enum_converter(field.enum_type)
+        return enum_converter(field, field.enum_type)
     if field.message_type is not None:
         return timestamp_converter
     return {

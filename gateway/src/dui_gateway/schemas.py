@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from dui.options.v1 import options_pb2
+from dui_kit.wire.contract import accepted_names
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
@@ -160,6 +161,8 @@ class Schemas:
         if field.enum_type is not None:
             # A newer service may know a value that this document does not: it is shown as its number.
             one: Schema = {"anyOf": [self.enum(field.enum_type), {"type": "integer"}]}
+            if _some_accepted(field):
+                one["examples"] = accepted_names(field)[:1]
         elif field.message_type is not None:
             one = _instant() if field.message_type.full_name == TIMESTAMP else self.shown(field.message_type)
         else:
@@ -190,6 +193,11 @@ class Schemas:
     def _sent_value(self, field: FieldDescriptor) -> Schema:
         if field.enum_type is not None:
             schema = self.enum(field.enum_type)
+            if _some_accepted(field):
+                names, whole = accepted_names(field), self.found[field.enum_type.name]
+                labels = {name: whole["x-enum-labels-fr"][name] for name in names}
+                unset = [] if required(field) else [field.enum_type.values[0].name]
+                return {"type": "string", "enum": unset + names, "examples": names[:1], "x-enum-labels-fr": labels}
             if required(field):
                 # The zero value means "not given".
                 schema["not"] = {"const": field.enum_type.values[0].name}
@@ -211,6 +219,11 @@ class Schemas:
         elif field.name == "page_size":
             schema |= {"minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE}
         return schema
+
+
+def _some_accepted(field: FieldDescriptor) -> bool:
+    """Whether the field takes fewer values than its enum has."""
+    return len(field.GetOptions().Extensions[options_pb2.accepted_categories]) > 0
 
 
 def _ref(name: str) -> Schema:

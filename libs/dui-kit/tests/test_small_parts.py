@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from dui.identity.v1 import professions_pb2
+from dui.identity.v1 import professions_pb2, staff_pb2
 from dui.options.v1 import options_pb2
 from dui.records.v1 import allergies_pb2, beneficiaries_pb2
 from dui_kit.calls.pages import Page, page_of
@@ -177,9 +177,9 @@ def test_the_rule_of_a_method_says_who_what_and_where() -> None:
 
 
 def test_an_unknown_value_is_told_with_those_that_are_known_but_not_with_all_of_a_long_list() -> None:
-    sex = beneficiaries_pb2.DESCRIPTOR.enum_types_by_name["Sex"]
+    sex = beneficiaries_pb2.Beneficiary.DESCRIPTOR.fields_by_name["sex"]
     assert accepted_values(sex) == "SEX_FEMALE, SEX_MALE, SEX_INDETERMINATE"
-    named = accepted_values(professions_pb2.DESCRIPTOR.enum_types_by_name["Profession"]).split(", ")
+    named = accepted_values(staff_pb2.Professional.DESCRIPTOR.fields_by_name["profession"]).split(", ")
     assert len(professions_pb2.Profession.values()) > NAMED_VALUES + 1
     assert (len(named), named[-1]) == (NAMED_VALUES + 1, "…")
 

@@ -414,7 +414,10 @@ def test_the_category_of_a_note_decides_who_reads_it(world: World, person: str) 
     assert refusal.value.reason == "RIGHT_MISSING"
     with pytest.raises(CallFailed) as refusal:
         write(world, person, Category.CATEGORY_JOURNAL, "director")
-    assert refusal.value.reason == "CATEGORY_NOT_FOR_NOTES"
+    assert (refusal.value.reason, refusal.value.field) == ("ENUM_UNKNOWN", "handover_note.category")
+    with pytest.raises(CallFailed) as refusal:
+        correct(world, NOTE, person, medical, category=Category.CATEGORY_JOURNAL, reason="Précision")
+    assert (refusal.value.reason, refusal.value.field) == ("ENUM_UNKNOWN", "handover_note.category")
 
 
 def test_who_asks_for_a_note_of_a_closed_category_is_told_nothing_and_the_journal_keeps_why(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from dui.options.v1.options_pb2 import Category
 from dui.records.v1 import allergies_pb2
 from dui_kit.errors import Reason, Refusal
 from dui_records.allergies import rules as allergies
@@ -90,20 +89,11 @@ def test_a_history_ends_after_it_began_as_far_as_its_dates_tell() -> None:
         history.check_medical_event("", "", "2027", TODAY)
 
 
-def test_a_note_is_of_a_kind_that_somebody_reads() -> None:
-    accepted = {Category.Name(category) for category in notes.CATEGORIES}  # type: ignore[arg-type]
-    assert accepted == {
-        f"CATEGORY_{name}" for name in ("SOCIAL", "MEDICAL", "NURSING", "PARAMEDICAL", "PSYCHOLOGICAL", "EDUCATIONAL")
-    }
-    with refused(notes.CATEGORY_NOT_FOR_NOTES, "handover_note.category"):
-        notes.check_note(Category.CATEGORY_JOURNAL, None, NOW)
-
-
 def test_a_note_is_about_what_happened_give_or_take_a_clock() -> None:
-    notes.check_note(Category.CATEGORY_NURSING, None, NOW)
-    notes.check_note(Category.CATEGORY_NURSING, NOW + timedelta(minutes=5), NOW)
+    notes.check_note(None, NOW)
+    notes.check_note(NOW + timedelta(minutes=5), NOW)
     with refused(notes.OBSERVED_IN_THE_FUTURE, "handover_note.observed_at"):
-        notes.check_note(Category.CATEGORY_NURSING, NOW + timedelta(minutes=5, seconds=1), NOW)
+        notes.check_note(NOW + timedelta(minutes=5, seconds=1), NOW)
 
 
 def test_only_its_author_corrects_a_note() -> None:

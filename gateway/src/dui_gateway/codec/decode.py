@@ -159,7 +159,7 @@ def build(message: type[Message], values: Mapping[str, Any]) -> Message:
 
 def _single(field: FieldDescriptor) -> Convert:
     if field.enum_type is not None:
-        return enum_converter(field.enum_type)
+        return enum_converter(field, field.enum_type)
     if field.message_type is not None:
         return timestamp_converter if field.message_type.full_name == TIMESTAMP else _whole(field.message_type)
     return {
@@ -215,10 +215,10 @@ def timestamp_converter(value: Any, path: str, faults: Faults) -> Timestamp | No
     return Timestamp(seconds=seconds, nanos=int((match[2] or "").ljust(9, "0")))
 
 
-def enum_converter(enum: EnumDescriptor) -> Convert:
+def enum_converter(field: FieldDescriptor, enum: EnumDescriptor) -> Convert:
     """Reads the name of a value."""
     numbers = {value.name: value.number for value in enum.values}
-    accepted = accepted_values(enum)
+    accepted = accepted_values(field)
 
     def convert(value: Any, path: str, faults: Faults) -> int | None:
         number = numbers.get(value) if type(value) is str else None

@@ -13,14 +13,14 @@ from zoneinfo import available_timezones
 
 from dui.options.v1 import options_pb2
 from google.api import field_behavior_pb2
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from dui_kit import identifiers
 from dui_kit.calls.patch import behaviours
 from dui_kit.errors import Refusal, Violation
 from dui_kit.wire import texts
-from dui_kit.wire.contract import accepted_values, descriptor_of
+from dui_kit.wire.contract import accepted_numbers, accepted_values, descriptor_of
 
 DEFAULT_MAX_LENGTH = 200
 DEFAULT_MAX_ITEMS = 100
@@ -175,7 +175,7 @@ class Validator:
             limit = options[options_pb2.max_length] or DEFAULT_MAX_LENGTH
             checks.append(_text(field, limit, options[options_pb2.format]))
         elif field.enum_type is not None:
-            checks.append(_enum(field, field.enum_type))
+            checks.append(_enum(field))
         elif field.message_type is not None:
             inherited = partial and not field.is_repeated  # an item of a list is always whole
             checks.append(self._message(field, field.message_type, partial=patched or inherited, stored=stored))
@@ -269,9 +269,9 @@ def _text(field: FieldDescriptor, limit: int, form: int) -> Check:
     return check
 
 
-def _enum(field: FieldDescriptor, kind: EnumDescriptor) -> Check:
-    name, repeated, known = field.name, field.is_repeated, frozenset(kind.values_by_number)
-    accepted = (("values", accepted_values(kind)),)
+def _enum(field: FieldDescriptor) -> Check:
+    name, repeated, known = field.name, field.is_repeated, frozenset((0, *accepted_numbers(field)))
+    accepted = (("values", accepted_values(field)),)
 
     def check(message: Message, path: str, report: Report) -> None:
         values = getattr(message, name) if repeated else (getattr(message, name),)

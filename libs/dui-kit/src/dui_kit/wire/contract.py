@@ -9,7 +9,7 @@ from typing import cast
 
 from dui.options.v1 import options_pb2
 from google.api import annotations_pb2
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
 Category = options_pb2.Category
@@ -62,15 +62,32 @@ class Rule:
         return self.action in READING
 
 
+def _enum_of(field: FieldDescriptor) -> EnumDescriptor:
+    if field.enum_type is None:
+        message = f"{field.full_name} is no enum"
+        raise ValueError(message)
+    return field.enum_type
+
+
 def descriptor_of(message: Message) -> Descriptor:
     """The descriptor of a message (the stubs of protobuf know two types for the same thing)."""
     return cast("Descriptor", message.DESCRIPTOR)
 
 
-@cache
-def accepted_values(enum: EnumDescriptor) -> str:
-    """The values of an enum as a refusal names them: the first ones, without the zero value, which means "not given"."""
-    names = [value.name for value in enum.values if value.number]
+def accepted_numbers(field: FieldDescriptor) -> tuple[int, ...]:
+    """The values that a field of an enum takes: those that the contract names, or all but zero, which means "not given"."""
+    named = tuple(field.GetOptions().Extensions[options_pb2.accepted_categories])
+    return named or tuple(value.number for value in _enum_of(field).values if value.number)
+
+
+def accepted_names(field: FieldDescriptor) -> list[str]:
+    """Their names, in the same order."""
+    return [_enum_of(field).values_by_number[number].name for number in accepted_numbers(field)]
+
+
+def accepted_values(field: FieldDescriptor) -> str:
+    """The same as a refusal names them: the first ones."""
+    names = accepted_names(field)
     return ", ".join(names[:NAMED_VALUES] + ["…"] * (len(names) > NAMED_VALUES))
 
 

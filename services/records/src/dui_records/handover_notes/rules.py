@@ -12,15 +12,6 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 DEFAULT_PERIOD = timedelta(hours=24)
 LONGEST_PERIOD = timedelta(days=31)
 
-#: Values of `dui.options.v1.Category`: social, medical, nursing, paramedical, psychological, educational.
-CATEGORIES = frozenset({3, 4, 5, 7, 8, 9})
-
-CATEGORY_NOT_FOR_NOTES = Reason(
-    "CATEGORY_NOT_FOR_NOTES",
-    Code.INVALID_ARGUMENT,
-    fr="Une transmission est infirmière, médicale, éducative, sociale, paramédicale ou psychologique : choisissez l'une d'elles.",
-    en="A handover note is nursing, medical, educational, social, paramedical or psychological: choose one.",
-)
 OBSERVED_IN_THE_FUTURE = Reason(
     "OBSERVED_IN_THE_FUTURE",
     Code.INVALID_ARGUMENT,
@@ -41,15 +32,8 @@ PERIOD_TOO_LONG = Reason(
 )
 
 
-def check_category(category: int, field: str) -> None:
-    """Refuses a category that is no kind of note."""
-    if category not in CATEGORIES:
-        raise Refusal(CATEGORY_NOT_FOR_NOTES, field=field)
-
-
-def check_note(category: int, observed_at: datetime | None, now: datetime) -> None:
-    """Refuses a note of no kind, or about what has not happened yet."""
-    check_category(category, "handover_note.category")
+def check_note(observed_at: datetime | None, now: datetime) -> None:
+    """Refuses a note about what has not happened yet."""
     if observed_at is not None and observed_at > now + CLOCK_TOLERANCE:
         raise Refusal(OBSERVED_IN_THE_FUTURE, field="handover_note.observed_at")
 

@@ -24,7 +24,7 @@ def _observed_at(message: pb.HandoverNote) -> datetime | None:
 
 
 def _check(message: pb.HandoverNote, now: datetime) -> None:
-    check_note(message.category, _observed_at(message), now)
+    check_note(_observed_at(message), now)
 
 
 def _values(message: pb.HandoverNote, now: datetime) -> dict[str, object]:
