@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from dui_kit.db.tables import Base
 from dui_kit.wire.contract import event_of
 from dui_kit.worker import streams
 from dui_local.services import DEFAULT_PORTS, SERVICES
-from google.protobuf.descriptor import EnumValueDescriptor
+from google.protobuf.descriptor import EnumValueDescriptor, MethodDescriptor
 from pydantic_settings import BaseSettings
 
 DOCS = ROOT / "docs"
 ADRS = sorted((DOCS / "adr").glob("[0-9]*.md"))
+METHODS = [method for service in contract_files.services() for method in service.methods]
 EVENTS = {event.full_name: event for event in contract_files.events()}
 VALUES = [value for enum in contract_files.enums() for value in enum.values if value.number != 0]
 
@@ -217,6 +219,25 @@ def test_every_value_of_the_contract_has_a_french_label(value: EnumValueDescript
     exempt = {"dui.options.v1.Format"}  # never shown: what a format asks for is told by its refusal, in both languages
     label = value.GetOptions().Extensions[options_pb2.label_fr]
     assert label.strip() or value.type.full_name in exempt
+
+
+def _label(method: MethodDescriptor) -> str:
+    return str(method.GetOptions().Extensions[options_pb2.operation_label_fr])
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)
+def test_every_call_has_a_french_name_for_the_journal(method: MethodDescriptor) -> None:
+    """`option (dui.options.v1.operation_label_fr) = "Lecture d'une allergie";` beside its access rule."""
+    label = _label(method)
+    assert label == label.strip()
+    assert label[:1].isupper()
+    assert not label.endswith(".")
+
+
+def test_no_two_calls_have_the_same_french_name() -> None:
+    """Or a data-protection officer takes one for the other."""
+    named = Counter(_label(method) for method in METHODS)
+    assert [label for label, count in named.items() if count > 1 and label] == []
 
 
 def test_every_service_resource_and_enum_is_in_the_glossary() -> None:

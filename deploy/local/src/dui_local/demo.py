@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import httpx
 from dui.identity.v1.access_pb2 import ReviewVerdict
 from dui.options.v1 import options_pb2
-from dui.options.v1.options_pb2 import Action, Category
+from dui.options.v1.options_pb2 import Category
 from dui.records.v1.beneficiaries_pb2 import IdentityStatus
 from dui_ops.login import LoginError
 from dui_ops.state import StackError, State, load, no_answer
@@ -250,9 +250,10 @@ def _officer(story: Story, base: str, glass: dict[str, Any]) -> None:
                 else f"refusé ({REFUSALS.get(entry['reason'], entry['reason'])})"
             )
             glassy = ", glace brisée" if entry["break_glass"] else ""
-            what = " · ".join(filter(None, (_label(Action, entry["action"]), _label(Category, entry["category"]))))
+            # A list of several kinds of data has no category of its own.
+            what = f"{entry['operation_label']} · {_label(Category, entry['category']) or 'plusieurs catégories'}"
             at = datetime.fromisoformat(entry["occurred_at"]).astimezone(story.zone)
-            print(f"       {at:%H:%M:%S}  {entry.get('professional_name', ''):28.28}  {what:38.38}  {verdict}{glassy}")
+            print(f"       {at:%H:%M:%S}  {entry.get('professional_name', ''):24.24}  {what:55}  {verdict}{glassy}")
         reviewed = api.post(
             f"/v1/break_glasses/{glass['break_glass_id']}:review", {"verdict": "REVIEW_VERDICT_JUSTIFIED"}
         )

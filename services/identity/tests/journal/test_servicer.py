@@ -98,6 +98,21 @@ def test_the_journal_is_read_newest_first_with_the_names_of_the_staff(reader: Re
     assert not entries[0].HasField("account_id")
 
 
+def test_an_access_is_told_in_the_words_of_the_field(reader: Reader) -> None:
+    """Request, acceptance and entry are all "write, administrative": only the operation tells them apart."""
+    person = reader.person()
+    told = {
+        "dui.records.v1.AdmissionService/CreateAdmission": "Demande d'admission",
+        "dui.records.v1.AdmissionService/AcceptAdmission": "Acceptation d'une demande d'admission",
+        "dui.records.v1.StayService/CreateStay": "Entrée de la personne",
+        "dui.records.v9.StayService/ForetellStay": "",  # of a later version
+    }
+    for operation in told:
+        reader.append(operation=operation, beneficiary_id=person)
+    for entries in (reader.accesses(person).entries, reader.entries().entries):
+        assert {entry.operation: entry.operation_label for entry in entries} == told
+
+
 def test_the_journal_is_filtered_and_paged(reader: Reader) -> None:
     denied = [
         reader.append(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import cast
 
 from dui.options.v1 import options_pb2
 from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 
 Category = options_pb2.Category
@@ -131,6 +134,21 @@ def rule_of(method: MethodDescriptor) -> Rule:
         if_match=access.if_match,
         callers=frozenset(access.callers),
     )
+
+
+@cache
+def operation_labels() -> Mapping[str, str]:
+    """What a French reader sees of each operation, `dui.records.v1.StayService/CreateStay`: of every service.
+
+    From the descriptor set and not from the pool of descriptors, which has only what the process imported.
+    """
+    contract = FileDescriptorSet.FromString(files("dui").joinpath("descriptors.binpb").read_bytes())
+    return {
+        f"{file.package}.{service.name}/{method.name}": method.options.Extensions[options_pb2.operation_label_fr]
+        for file in contract.file
+        for service in file.service
+        for method in service.method
+    }
 
 
 def _resource_field(method: MethodDescriptor, others: set[str]) -> str:

@@ -13,6 +13,7 @@ from dui_kit.calls.call import Call
 from dui_kit.db.database import raw
 from dui_kit.errors import Refusal, not_found
 from dui_kit.times import from_micros, micros
+from dui_kit.wire.contract import operation_labels
 from sqlalchemy import text
 
 from dui_identity.journal.heads import known_keys
@@ -159,6 +160,7 @@ def _to_proto(row: Sequence[Any]) -> pb.AccessRecord:
         occurred_at=entry.occurred_at,
         service=service,
         operation=entry.operation,
+        operation_label=operation_labels().get(entry.operation, ""),
         category=entry.category,
         action=entry.action,
         outcome=entry.outcome,
