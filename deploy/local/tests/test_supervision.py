@@ -14,6 +14,7 @@ import psutil
 import pytest
 from dui_local import launch, supervision
 from dui_local.layout import Layout
+from dui_local.stack import wait_ready
 from dui_ops.state import VERSION, StackError, State, save
 from dui_ops.supervision import Supervisor
 
@@ -45,6 +46,7 @@ def state(layout: Layout) -> State:
         "programs": {
             "sleeper": program(layout, "sleeper", ["/bin/sleep", "600"]),
             "broken": program(layout, "broken", ["/nonexistent"]),
+            "ending": program(layout, "ending", ["/bin/sh", "-c", "echo first; echo cannot listen; exit 1"]),
         },
     }
     save(made)
@@ -102,6 +104,15 @@ def test_a_program_that_cannot_start_is_told_with_its_log(supervisor: Supervisor
     supervisor.start("broken")
     eventually(lambda: supervisor.programs()[1].state == "BACKOFF")
     assert "/nonexistent" in (layout.log / "broken.log").read_text(encoding="utf-8")
+
+
+def test_a_program_that_keeps_ending_is_told_with_the_last_line_of_its_log(
+    supervisor: Supervisor, state: State
+) -> None:
+    """Not after four minutes: what it waits for has been there since its launcher went on."""
+    supervisor.start("ending")
+    with pytest.raises(StackError, match=r"ending keeps ending, 3 times so far .*: cannot listen$"):
+        wait_ready(state, ["ending"], lambda _line: None, seconds=60)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the kernel's signal at a parent's death is Linux's")

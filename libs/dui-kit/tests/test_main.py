@@ -1,8 +1,10 @@
-"""A program that lacks a setting says which ones, all of them, before it does anything."""
+"""A program that lacks a setting says which ones, all of them, before it does anything; and one whose port is taken, which."""
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 
@@ -62,3 +64,32 @@ def test_the_program_ends_and_says_so() -> None:
     assert said["message"] == "settings are missing"
     assert "DUI_OIDC_ISSUER" in said["settings"]
     assert "DUI_DATABASE_URL" not in said["settings"]
+
+
+TAKEN = """
+from dui_kit.main import main
+from dui_kit.service import Service
+from dui_kit.settings import ServiceSettings
+nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+settings = ServiceSettings(
+    database_url=nowhere, database_relay_url=nowhere, sealing_key="11" * 32, oidc_issuer="http://127.0.0.1:1",
+    oidc_client_id="dui-planning", oidc_client_secret="x", identity_target="127.0.0.1:1", records_target="127.0.0.1:1",
+)
+main("planning", lambda: Service("planning", settings, (), "dui_planning.migrations"))
+"""
+
+
+@pytest.mark.parametrize(("command", "setting"), [("serve", "DUI_GRPC_LISTEN"), ("worker", "DUI_WORKER_LISTEN")])
+def test_a_taken_port_is_the_last_that_a_program_says(command: str, setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-c", TAKEN, command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, setting: address},
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"cannot listen on {address}: set {setting} to a free port"

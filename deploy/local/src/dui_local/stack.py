@@ -7,6 +7,7 @@ import fcntl
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,9 @@ from dui_local.template import template
 # Generous: the first start of Keycloak fills its database, on a machine that may be busy with the others.
 READY_SECONDS = 240
 STOP_SECONDS = 180
+# A program that ended so often while it was waited for will not start: nothing that it needs is still on its way, for the
+# launcher has waited for that.
+MOST_ENDS = 3
 
 TITLES = {"postgres": "PostgreSQL", "nats": "NATS", "keycloak": "Keycloak"}
 PLATFORM_KINDS = {"service", "worker", "gateway"}
@@ -205,16 +209,23 @@ def wait_ready(
     """Waits until the programs answer.
 
     Raises:
-        StackError: one has given up, or the time is over. Names it, with the end of its log.
+        StackError: one has given up or keeps ending, or the time is over. Names it, with the end of its log.
     """
     deadline = time.monotonic() + seconds
     waiting = list(names)
     supervisor = Supervisor(state)
+    pids: dict[str, int | None] = {}
+    ends: Counter[str] = Counter()
     while waiting:
         states_now = {each.name: each for each in supervisor.programs()}
         for name in list(waiting):
+            log = Path(state["programs"][name]["log"])
+            before, pids[name] = pids.get(name), states_now[name].pid
+            ends[name] += before is not None and before != pids[name]
+            if ends[name] == MOST_ENDS:
+                last = log_tail(log, 1).strip()
+                raise StackError(f"{name} keeps ending, {MOST_ENDS} times so far ({log}); its last line: {last}")
             if states_now[name].state == "FATAL" or time.monotonic() > deadline:
-                log = Path(state["programs"][name]["log"])
                 raise StackError(
                     f"{name} does not start ({states_now[name].state}); its log is {log}:\n{log_tail(log)}"
                 )

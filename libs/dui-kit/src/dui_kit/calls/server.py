@@ -26,6 +26,7 @@ from dui_kit.db.spans import watch_sql
 from dui_kit.errors import Refusal
 from dui_kit.service import Service
 from dui_kit.wire import telemetry, texts
+from dui_kit.wire.listening import listen
 from dui_kit.wire.status import DETAILS_KEY, grpc_code, language_of, status_of
 from dui_kit.wire.tokens import TokenVerifier
 
@@ -169,9 +170,7 @@ def serve(service: Service) -> None:
     watch_sql(engine)
     tools = toolbox(service, engine)
     server, probes = build_server(service, Guard(tools))
-    if server.add_insecure_port(settings.grpc_listen) == 0:
-        message = f"cannot listen on {settings.grpc_listen}: set DUI_GRPC_LISTEN to a free port"
-        raise SystemExit(message)
+    listen(server, settings.grpc_listen, "DUI_GRPC_LISTEN")
     stopping = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda _number, _frame: stopping.set())

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from dui_kit.wire.listening import listen
+
 #: How often the answer is made anew.
 REFRESH_SECONDS = 1.0
 
@@ -16,12 +18,12 @@ REFRESH_SECONDS = 1.0
 class HealthServer:
     """Answers `grpc.health.v1.Health` on its own thread, so that it tells of a stuck worker too."""
 
-    def __init__(self, listen: str, healthy: Callable[[], bool]) -> None:
+    def __init__(self, address: str, healthy: Callable[[], bool]) -> None:
         self._healthy = healthy
         self._servicer = health.HealthServicer()
         self._server = grpc.server(ThreadPoolExecutor(max_workers=1, thread_name_prefix="health"))
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, self._server)
-        self.port = self._server.add_insecure_port(listen)
+        self.port = listen(self._server, address, "DUI_WORKER_LISTEN")
         self._ended = threading.Event()
         self._refresher = threading.Thread(target=self._refresh, name="health-refresh", daemon=True)
 
