@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
+from dui_kit.ids import new_id
 from dui_kit.testing import Database, Harness
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 #: Tables that belong to no association, and why.
 WITHOUT_TENANT = {"alembic_version": "the revision of the schema"}
@@ -110,6 +114,60 @@ def rows_of(harness: Harness, tenant_id: str) -> dict[str, tuple[int, str | None
     return found
 
 
+#: A value of each type, for rows of which only the owner matters.
+_VALUES: dict[str, Callable[[], object]] = {
+    "uuid": new_id,
+    "text": lambda: "x",
+    "boolean": lambda: True,
+    "smallint": lambda: 1,
+    "integer": lambda: 1,
+    "bigint": lambda: 1,
+    "numeric": lambda: 1,
+    "bytea": lambda: b"x",
+    "jsonb": lambda: Jsonb({}),
+    "date": date.today,
+    "timestamp with time zone": lambda: datetime.now(UTC),
+}
+
+
+def fill(harness: Harness, tenant_id: str, given: Mapping[str, Mapping[str, object]]) -> None:
+    """Gives an association one row in each table where it has none: what the worker and other services would write there.
+
+    `given`: by table, the columns of which a CHECK asks more than their type. Foreign keys lead to rows that are there.
+    """
+    empty = [table for table, (count, _) in rows_of(harness, tenant_id).items() if not count]
+    while empty:
+        table = empty.pop(0)
+        row = {"tenant_id": tenant_id, **given.get(table, {})}
+        keys = harness.admin(
+            "SELECT confrelid::regclass::text,"
+            " ARRAY(SELECT attname::text FROM unnest(conkey) WITH ORDINALITY k(n, i)"
+            "  JOIN pg_attribute ON attrelid = conrelid AND attnum = n ORDER BY i),"
+            " ARRAY(SELECT attname::text FROM unnest(confkey) WITH ORDINALITY k(n, i)"
+            "  JOIN pg_attribute ON attrelid = confrelid AND attnum = n ORDER BY i)"
+            " FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'f' AND confrelid <> conrelid",
+            (table,),
+        )
+        if any(other in empty for other, _, _ in keys):
+            empty.append(table)  # after those that it refers to
+            continue
+        for other, own, theirs in keys:
+            [found] = harness.admin(
+                f"SELECT {', '.join(theirs)} FROM {other} WHERE tenant_id = %s LIMIT 1",  # noqa: S608
+                (tenant_id,),
+            )
+            row |= dict(zip(own, found, strict=True))
+        for column, kind in harness.admin(
+            "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+            " AND NOT attisdropped AND attnotnull AND NOT atthasdef AND attidentity = ''",
+            (table,),
+        ):
+            if column not in row:
+                row[column] = [] if kind.endswith("[]") else _VALUES[kind]()
+        marks = ", ".join(["%s"] * len(row))
+        harness.admin(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+
+
 def reach_in(harness: Harness, table: str, *, of: str, as_tenant: str) -> list[str]:
     """What the app role, in one association, can do to a table's rows of another one; empty: nothing."""
     done = []
@@ -130,7 +188,7 @@ def reach_in(harness: Harness, table: str, *, of: str, as_tenant: str) -> list[s
             sql.SQL("INSERT INTO {} ({}) SELECT {} FROM jsonb_populate_record(NULL::{}, %s)").format(
                 name, named, named, name
             ),
-            (psycopg.types.json.Jsonb(row),),
+            (Jsonb(row),),
         ),
         "changes": (
             sql.SQL("UPDATE {} SET tenant_id = tenant_id WHERE tenant_id = %s RETURNING 1").format(name),
