@@ -28,6 +28,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from isolation import defects, fill, reach_in, rows_of, tenant_tables
 from pydantic import SecretStr
+from rest import Rest, rest_of
 
 SERVICE = "dui.identity.v1."
 SECRET = "Zwxqvkj"
@@ -95,9 +96,12 @@ class Home:
         return organisation.CreateFacilityRequest(facility=facility)
 
     def call(self, operation: str, request: Message, who: str = "administrator", **options: Any) -> Any:
-        subject = {"administrator": "", "doctor": self.doctor, "officer": self.officer}[who]
         options.setdefault("acr", 2)
-        return self.association.call(operation, request, as_=subject, **options)
+        return self.association.call(operation, request, as_=self.subject(who), **options)
+
+    def subject(self, who: str) -> str:
+        administrator = self.association.administrator
+        return {"administrator": administrator, "doctor": self.doctor, "officer": self.officer}[who]
 
     def professional(self) -> staff.Professional:
         person = staff.Professional(family_name=SECRET, given_name="Camille", profession=P.PROFESSION_NURSE)
@@ -262,8 +266,16 @@ def _secrets(home: Home) -> set[str]:
     return found
 
 
+@pytest.fixture(scope="module")
+def rest(harness: Harness) -> Iterator[Rest]:
+    with rest_of(harness) as found:
+        yield found
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_rpc_gives_another_association_nothing_and_its_own_what_it_asks(harness: Harness, operation: str) -> None:
+def test_an_rpc_gives_another_association_nothing_and_its_own_what_it_asks(
+    harness: Harness, rest: Rest, operation: str
+) -> None:
     home, stranger = Home(harness), Home(harness)
     case = CASES[operation](home)
     before = rows_of(harness, home.tenant)
@@ -280,8 +292,17 @@ def test_an_rpc_gives_another_association_nothing_and_its_own_what_it_asks(harne
 
     if METHODS[SERVICE + operation].rule.perimeter == Perimeter.PERIMETER_SYSTEM:
         harness.call(SERVICE + operation, case.request)
-    else:
-        home.call(operation, case.request, case.who, if_match=case.if_match)
+        return
+    # The same on the way that people take.
+    asked = {"rpc": SERVICE + operation, "request": case.request, "if_match": case.if_match}
+    foreign = rest.send(**asked, subject=stranger.subject(case.who), tenant_id=stranger.tenant)
+    # The last: B has just opened it itself, without REST.
+    refusals = {"NOT_FOUND", "OVERRIDE_MISSING", "FINESS_TAKEN"}
+    assert foreign.status_code in {200, 201} or foreign.json["reason"] in refusals
+    assert not {secret for secret in _secrets(home) if secret in foreign.text}
+    assert rows_of(harness, home.tenant) == before
+    own = rest.send(**asked, subject=home.subject(case.who), tenant_id=home.tenant)
+    assert own.status_code in {200, 201}, own.text
 
 
 def test_every_table_is_closed_to_another_association(harness: Harness) -> None:
