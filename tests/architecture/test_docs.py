@@ -206,6 +206,20 @@ def test_every_table_is_in_the_architecture() -> None:
     assert {table for table in Base.metadata.tables if f"`{table}`" not in page} == set()
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_readme_of_a_service_lists_its_folders(service: str) -> None:
+    """In the table that begins with `folder`; `migrations` is in every service."""
+    home = ROOT / "services" / service
+    table = (
+        (home / "README.md")
+        .read_text(encoding="utf-8")
+        .split("\n| folder |", maxsplit=1)[1]
+        .split("\n\n", maxsplit=1)[0]
+    )
+    folders = {path.parent.name for path in (home / "src" / f"dui_{service}").glob("*/__init__.py")}
+    assert {name.rstrip("/") for name in _named(table)} == folders - {"migrations"}
+
+
 @pytest.mark.parametrize("flow", ["A request", "An event", "The access journal", "A login"])
 def test_every_flow_has_a_diagram_that_can_be_drawn(flow: str) -> None:
     section = _page("architecture.md").split(f"\n## {flow}\n", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
