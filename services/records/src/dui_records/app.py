@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dui_kit.service import Service
+from dui_kit.settings import ServiceSettings
 
 from dui_records.admissions.servicer import AdmissionServicer
 from dui_records.allergies.servicer import AllergyServicer
@@ -15,7 +16,6 @@ from dui_records.handover_notes.servicer import HandoverNoteServicer
 from dui_records.insi.port import InsiPort, NotConnected
 from dui_records.medical_events.servicer import MedicalEventServicer
 from dui_records.relations.servicer import RelationServicer
-from dui_records.settings import RecordsSettings
 from dui_records.stays.servicer import StayServicer
 
 
@@ -23,7 +23,7 @@ def build(insi: InsiPort | None = None) -> Service:
     """The records service. `insi`: the way to the national identity service, once there is one."""
     return Service(
         name="records",
-        settings=RecordsSettings(),
+        settings=ServiceSettings(),
         servicers=[
             BeneficiaryServicer(insi or NotConnected()),
             AdmissionServicer(),
