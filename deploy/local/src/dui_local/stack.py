@@ -106,7 +106,9 @@ def seed(state: State, progress: Callable[[str], None]) -> None:
     Raises:
         StackError: a request was refused; running `seed` again goes on where it can.
     """
-    progress("demo data")
+    if state["seed"].get("complete"):
+        return
+    progress("loading the demo data")
     try:
         demo.seed(state)
     except (ApiError, LoginError, httpx.HTTPError) as error:
@@ -165,6 +167,8 @@ def _infrastructure(layout: Layout, state: State, progress: Progress, *, infra: 
         for name, program in state["programs"].items():
             if program["kind"] in PLATFORM_KINDS:
                 supervisor.start(name)
+    if not probes.probe_of(state, "keycloak")().ok:
+        progress("waiting for Keycloak, which takes longest")
     wait_ready(state, ["keycloak"], progress)
     realm.reconcile(state)
     if begin_with and not begin_with.exists:
