@@ -111,7 +111,9 @@ def test_a_program_that_keeps_ending_is_told_with_the_last_line_of_its_log(
 ) -> None:
     """Not after four minutes: what it waits for has been there since its launcher went on."""
     supervisor.start("ending")
-    with pytest.raises(StackError, match=r"ending keeps ending, 3 times so far .*: cannot listen$"):
+    with pytest.raises(
+        StackError, match=r"ending keeps ending, 3 times so far .*: cannot listen \(DUI_PORT_ENDING on this stack\)$"
+    ):
         wait_ready(state, ["ending"], lambda _line: None, seconds=60)
 
 

@@ -228,6 +228,8 @@ def wait_ready(
             ends[name] += before is not None and before != pids[name]
             if ends[name] == MOST_ENDS:
                 last = log_tail(log, 1).strip()
+                if "cannot listen" in last:  # the program names its own setting, which the stack sets
+                    last += f" ({ports.setting(name.replace('-', '_'))} on this stack)"
                 raise StackError(f"{name} keeps ending, {MOST_ENDS} times so far ({log}); its last line: {last}")
             if states_now[name].state == "FATAL" or time.monotonic() > deadline:
                 raise StackError(
