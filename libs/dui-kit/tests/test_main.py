@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from dui_kit.calls.snapshots import SOURCES
+from dui_kit.facts import OWNERS
 from dui_kit.main import missing_settings
 from dui_kit.service import Service
 from dui_kit.settings import ServiceSettings
@@ -42,6 +44,12 @@ def test_a_service_does_not_need_its_own_address() -> None:
 def test_what_is_set_is_not_missing() -> None:
     found = service("planning", database_url="postgresql://", database_relay_url="postgresql://")
     assert missing_settings(found, "worker") == []
+
+
+def test_every_owner_of_facts_can_be_asked_and_has_a_setting_that_says_where() -> None:
+    assert set(SOURCES) == set(OWNERS)
+    found = ServiceSettings(**{f"{owner}_target": f"{owner}:50051" for owner in OWNERS})  # type: ignore[arg-type]
+    assert {owner: found.target(owner) for owner in OWNERS} == {owner: f"{owner}:50051" for owner in OWNERS}
 
 
 #: In a process of its own, as the program that sets its own logs up.

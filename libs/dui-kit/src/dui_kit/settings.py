@@ -67,6 +67,11 @@ class ServiceSettings(BaseSettings):
 
     log_level: str = "INFO"
 
+    def target(self, owner: str) -> str:
+        """Where an owner of access facts is asked (`dui_kit.facts.OWNERS`); empty: not at all."""
+        found: str = getattr(self, f"{owner}_target")
+        return found
+
     @property
     def clients(self) -> frozenset[str]:
         """Clients whose tokens are accepted."""

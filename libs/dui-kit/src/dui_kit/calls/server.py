@@ -24,6 +24,7 @@ from dui_kit.calls.validate import Validator
 from dui_kit.db.database import make_engine
 from dui_kit.db.spans import watch_sql
 from dui_kit.errors import Refusal
+from dui_kit.facts import OWNERS
 from dui_kit.service import Service
 from dui_kit.wire import telemetry, texts
 from dui_kit.wire.listening import listen
@@ -38,7 +39,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 def toolbox(service: Service, engine: Engine) -> Toolbox:
     """What the guard of a service needs, from its settings."""
     settings = service.settings
-    asks = bool(settings.identity_target or settings.records_target)
+    asks = any(map(settings.target, OWNERS))
     return Toolbox(
         service=service.name,
         engine=engine,

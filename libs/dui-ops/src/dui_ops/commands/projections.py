@@ -61,10 +61,9 @@ async def _rebuild(
 ) -> list[tuple[str, Rebuilt]]:
     account = Account(settings)
     # The owner that is the service itself leaves its own target empty: it has no projection of its own facts to rebuild.
-    targets = {"identity": settings.identity_target, "records": settings.records_target}
-    if missing := [owner for owner in OWNERS if owner != service and not targets[owner]]:
+    if missing := [owner for owner in OWNERS if owner != service and not settings.target(owner)]:
         raise StackError(f"DUI_{missing[0].upper()}_TARGET is not set")
-    owners = {owner: RemoteOwner(owner, targets[owner], account) for owner in OWNERS if owner != service}
+    owners = {owner: RemoteOwner(owner, settings.target(owner), account) for owner in OWNERS if owner != service}
     snapshots: dict[str, Snapshot] = {name: owner.all for name, owner in owners.items()}
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=1, name="dui-rebuild")
     try:
