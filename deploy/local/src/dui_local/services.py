@@ -29,8 +29,8 @@ class ServiceEntry:
 
 SERVICES: dict[str, ServiceEntry] = {
     "identity": ServiceEntry(
-        port=50151,
-        worker_port=50251,
+        port=10151,
+        worker_port=10251,
         settings={
             "DUI_KEYCLOAK_URL": "{keycloak_url}",
             "DUI_KEYCLOAK_REALM": "{keycloak_realm}",
@@ -39,7 +39,7 @@ SERVICES: dict[str, ServiceEntry] = {
             "DUI_AUDIT_EXPORT_SECONDS": "3600",
         },
     ),
-    "records": ServiceEntry(port=50152, worker_port=50252),
+    "records": ServiceEntry(port=10152, worker_port=10252),
 }
 
 
