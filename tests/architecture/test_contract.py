@@ -128,6 +128,16 @@ def test_no_event_carries_anything_personal(event: Descriptor) -> None:
     assert [field.full_name for field in _reachable(event) if _sensitive(field)] == []
 
 
+@pytest.mark.parametrize(
+    "method", [each for each in PUBLIC if rule_of(each).impersonal], ids=lambda each: each.full_name
+)
+def test_what_is_about_nobody_has_nothing_personal_and_names_nobody(method: MethodDescriptor) -> None:
+    """Such a call leaves no entry in the journal."""
+    fields = [*_reachable(method.input_type), *_reachable(method.output_type)]
+    named = {"beneficiary_id", "account_id", "professional_id", "stay_id"}
+    assert [field.full_name for field in fields if _sensitive(field) or field.name in named] == []
+
+
 def test_no_two_events_share_a_subject() -> None:
     shapes = Counter((event.file.package, event_of(event).aggregate, event_of(event).past_tense) for event in EVENTS)
     assert [shape for shape, count in shapes.items() if count > 1] == []

@@ -176,11 +176,13 @@ SETTING_CLASSES = {found.__name__: found for found in _setting_classes()}
 
 @pytest.mark.parametrize("name", sorted(SETTING_CLASSES))
 def test_documented_defaults_are_those_of_the_code(name: str) -> None:
-    heading = {"ServiceSettings": "Every service", "GatewaySettings": "Gateway", "IdentitySettings": "identity"}
-    found, title = SETTING_CLASSES[name], heading.get(name, "Every service")
+    headings = {"GatewaySettings": "Gateway"} | {f"{service.capitalize()}Settings": service for service in SERVICES}
+    found, title = SETTING_CLASSES[name], headings.get(name, "Every service")
+    if set(found.model_fields) == set(dui_kit.settings.ServiceSettings.model_fields):
+        title = "Every service"
     section = _page("settings.md").split(f"\n## {title}\n", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
     told = dict(re.findall(r"^\| `(DUI_[A-Z_]+)` \| (.+?) \|", section, re.MULTILINE))
-    inherited = set(dui_kit.settings.ServiceSettings.model_fields) if title == "identity" else set()
+    inherited = set(dui_kit.settings.ServiceSettings.model_fields) if title in SERVICES else set()
     for setting, field in found.model_fields.items():
         if setting not in inherited:
             assert _shown(told[f"DUI_{setting.upper()}"]) == _value(field.default), setting

@@ -19,10 +19,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from dui_local.supervision import Supervisor
+from dui_ops.commands import catalogue
 from dui_ops.login import login
 from dui_ops.state import load as load_state
 
@@ -145,9 +147,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--operations", type=int, default=OPERATIONS, help="operations of a row")
     parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS)
+    parser.add_argument(
+        "--bdpm", type=Path, help="folder of the public database of medicines, instead of the formulary"
+    )
+    parser.add_argument("--edition", type=date.fromisoformat, help="day of that edition")
     parser.add_argument("--only", nargs="+", default=[one.name for one in SCENARIOS], help="scenarios")
     arguments = parser.parse_args()
     state: dict[str, Any] = dict(load_state())
+    if arguments.bdpm:
+        began = time.monotonic()
+        report = catalogue.load(arguments.bdpm, arguments.edition)
+        print(f"catalogue: {report.specialties} specialties imported in {time.monotonic() - began:.1f} s")
     world = data.load(state)
     pids = {each.name: each.pid for each in Supervisor(load_state()).programs() if each.pid is not None}
     rows: list[dict[str, Any]] = []

@@ -47,6 +47,8 @@ class World:
     facility_id: str
     persons: list[str]
     noted: list[str]
+    #: First three letters of the names of medicines.
+    typed: list[str]
 
     @staticmethod
     def birth_date(number: int) -> str:
@@ -88,4 +90,7 @@ def load(state: dict[str, Any]) -> World:
                 for statement in _FACTS:
                     identity.execute(statement, values)
                 identity.execute("VACUUM ANALYZE")
-    return World(values["tenant"], values["facility"], ids[NOTED:], values["noted"])
+    with psycopg.connect(state["services"]["medication"]["database"]["superuser_url"], autocommit=True) as medication:
+        query = "SELECT DISTINCT left(word, 3) FROM reference.specialty_word WHERE place = 0 AND word ~ '^[A-Z]{3}'"
+        typed = [row[0].lower() for row in medication.execute(query + " ORDER BY 1")]
+    return World(values["tenant"], values["facility"], ids[NOTED:], values["noted"], typed)

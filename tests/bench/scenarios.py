@@ -90,11 +90,19 @@ def _list_notes(world: World, count: int, headers: dict[str, str]) -> list[Reque
     ]
 
 
+def _search_catalogue(world: World, count: int, headers: dict[str, str]) -> list[Request]:
+    return [
+        Request("POST", "/v1/specialties:search", json.dumps({"text": typed, "page_size": 20}).encode(), headers, 200)
+        for typed in random.choices(world.typed, k=count)
+    ]
+
+
 #: In the order in which they run: what fills the tables comes last.
 SCENARIOS = (
     Scenario("floor_read", "", _read, None),
     Scenario("read_beneficiary", "nurse", _read, 2.6),
     Scenario("search_beneficiaries", "secretary", _search, 3.5),
+    Scenario("search_catalogue", "nurse", _search_catalogue, 4.0),
     Scenario("list_handover_notes", "nurse", _list_notes, 4.2),
     Scenario("add_handover_note", "nurse", _add_note, 3.2),
     Scenario("create_beneficiary", "secretary", _create, 3.5),

@@ -89,13 +89,14 @@ def test_a_resource_that_can_be_changed_shows_its_version(operation: Operation) 
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=name_of)
-def test_an_id_in_the_path_is_a_required_uuid(operation: Operation) -> None:
+def test_what_stands_in_the_path_is_required_and_an_id_or_a_code_that_is_checked(operation: Operation) -> None:
+    codes = {"cis": options_pb2.FORMAT_CIS, "cip13": options_pb2.FORMAT_CIP13}
     for name in operation.parameters:
         field = operation.method.input_type.fields_by_name[name]
         assert required(field)
         if field.enum_type is None:
-            assert name.endswith("_id")
-            assert field.GetOptions().Extensions[options_pb2.format] == options_pb2.FORMAT_UUID
+            assert name.endswith("_id") or name in codes
+            assert field.GetOptions().Extensions[options_pb2.format] == codes.get(name, options_pb2.FORMAT_UUID)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=name_of)

@@ -18,7 +18,7 @@ from dui_ops.state import State, load
 
 #: The facility of case 1 is near Paris, the servers keep UTC.
 PARIS = ZoneInfo("Europe/Paris")
-_ENTRY = re.compile(r"^ {7}(?P<at>\d\d:\d\d:\d\d)  (?P<who>.{28})  (?P<what>.{38})  (?P<verdict>.+)$", re.MULTILINE)
+_ENTRY = re.compile(r"^ {7}(?P<at>\d\d:\d\d:\d\d)  (?P<who>.{24})  (?P<what>.{55})  (?P<verdict>.+)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,11 @@ def test_the_story_is_told_in_order_at_local_time(state: State, told: Told) -> N
     assert {int(entry["at"][:2]) for entry in entries} <= {told.begun.hour, told.ended.hour}
     doctor = accounts["doctor"]["name"]
     assert [(entry["what"].strip(), entry["verdict"]) for entry in entries if entry["who"].strip() == doctor] == [
-        ("Lire · Médical", "refusé (hors de son périmètre)"),
-        ("Ouvrir en urgence · Médical", "refusé (sans second facteur)"),
-        ("Ouvrir en urgence · Médical", "autorisé"),
-        ("Lire · Alertes de sécurité", "autorisé, glace brisée"),
-        ("Écrire · Médical", "autorisé, glace brisée"),
+        ("Liste des antécédents · Médical", "refusé (hors de son périmètre)"),
+        ("Accès en urgence à un dossier · Médical", "refusé (sans second facteur)"),
+        ("Accès en urgence à un dossier · Médical", "autorisé"),
+        ("Liste des allergies · Alertes de sécurité", "autorisé, glace brisée"),
+        ("Saisie d'un antécédent · Médical", "autorisé, glace brisée"),
     ]
     # The order of the people is that of the story.
     names = [accounts[role]["name"] for role in ("secretary", "nurse", "educator", "doctor")]
@@ -69,6 +69,13 @@ def test_the_story_is_told_in_order_at_local_time(state: State, told: Told) -> N
 def test_an_identity_is_validated_on_a_document_and_insi_says_that_it_is_not_connected(told: Told) -> None:
     assert "vérifie la carte d'identité présentée : identité validée\n" in told.text
     assert "téléservice INSi (HTTP 409, INSI_NOT_CONNECTED)\n" in told.text
+
+
+def test_a_contraindication_of_the_thesaurus_is_found_and_its_edition_told(told: Told) -> None:
+    """ANSM: antivitamines K + miconazole, contre-indication."""
+    assert "• Contre-indication : MICONAZOLE FICTIF 2 % + WARFARINE FICTIF 2 mg\n" in told.text
+    assert "thésaurus de l'ANSM du 2020-10-20 (ancienne édition)" in told.text
+    assert "ces médicaments sont inventés" in told.text
 
 
 def test_a_nurse_needs_no_word_of_http(told: Told) -> None:

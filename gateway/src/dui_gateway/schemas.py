@@ -60,6 +60,8 @@ FORMATS: dict[int, Schema] = {
     },
     _F.FORMAT_SLUG: {"pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "examples": ["les-tilleuls"]},
     _F.FORMAT_SIREN: {"pattern": "^[0-9]{9}([0-9]{5})?$", "examples": ["732829320"]},
+    _F.FORMAT_CIS: {"pattern": "^[0-9]{8}$", "examples": ["60234100"]},
+    _F.FORMAT_CIP13: {"pattern": "^3400[0-9]{9}$", "examples": ["3400949497294"]},
 }
 
 

@@ -47,6 +47,7 @@ class GatewaySettings(BaseSettings):
     #: gRPC target of each service: `127.0.0.1:50051`, or `dns:///records:50051` for a headless service.
     identity_target: str = ""
     records_target: str = ""
+    medication_target: str = ""
 
     oidc_issuer: str = "http://127.0.0.1:8180/realms/dui"
     oidc_jwks_url: str = ""

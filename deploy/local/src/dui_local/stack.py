@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psycopg
 from dui_ops import probes
 from dui_ops.login import LoginError
 from dui_ops.state import StackError, State, load, save
@@ -106,12 +107,13 @@ def seed(state: State, progress: Callable[[str], None]) -> None:
     Raises:
         StackError: a request was refused; running `seed` again goes on where it can.
     """
-    if state["seed"].get("complete"):
-        return
-    progress("loading the demo data")
     try:
+        demo.reference(state)
+        if state["seed"].get("complete"):
+            return
+        progress("loading the demo data")
         demo.seed(state)
-    except (ApiError, LoginError, httpx.HTTPError) as error:
+    except (ApiError, LoginError, httpx.HTTPError, psycopg.Error) as error:
         raise StackError(f"the demo data could not be loaded ({error}): try `python -m dui_local seed`") from error
     save(state)
 

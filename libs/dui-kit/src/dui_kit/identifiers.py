@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from stdnum import luhn
+from stdnum import ean, luhn
 from stdnum.fr import nir, siren, siret
 
 # Sex (3, 4: being registered; 7, 8: temporary), year, month, department, commune, order, key. The month is not bounded:
@@ -23,6 +23,9 @@ _NIR: Final = re.compile(r"[1-478][0-9]{4}(?:[0-9]{2}|2[AB])[0-9]{8}", re.ASCII)
 _NIR_BODY: Final = re.compile(r"[1-478][0-9]{4}(?:[0-9]{2}|2[AB])[0-9]{6}", re.ASCII)
 _FINESS: Final = re.compile(r"(?!00)(?:[0-9]{2}|2[AB])[0-9]{7}", re.ASCII)
 _RPPS: Final = re.compile(r"(?!0{11})[0-9]{11}", re.ASCII)
+_CIS: Final = re.compile(r"[0-9]{8}", re.ASCII)
+# 3400 is what French medicines begin with; the last digit is a key.
+_CIP13: Final = re.compile(r"3400[0-9]{9}", re.ASCII)
 _SIREN: Final = re.compile(r"(?!0{9})[0-9]{9}(?:[0-9]{5})?", re.ASCII)
 _PARTIAL_DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?", re.ASCII)
 
@@ -62,6 +65,16 @@ def check_finess(value: str) -> bool:
 def check_rpps(value: str) -> bool:
     """Whether `value` is a well-formed RPPS number: 11 digits, the last one a Luhn digit."""
     return _RPPS.fullmatch(value) is not None and bool(luhn.is_valid(value))
+
+
+def check_cis(value: str) -> bool:
+    """Whether `value` has the shape of a CIS, the code of a pharmaceutical specialty: 8 digits, without a key."""
+    return _CIS.fullmatch(value) is not None
+
+
+def check_cip13(value: str) -> bool:
+    """Whether `value` is a well-formed CIP13, the code of a box of a medicine: 13 digits, the last one the key of EAN-13."""
+    return _CIP13.fullmatch(value) is not None and bool(ean.is_valid(value))
 
 
 def check_siren(value: str) -> bool:

@@ -43,7 +43,7 @@ class Association:
 
 def known() -> dict[str, Association]:
     """Every association by its id, suspended ones included, in the order of their slugs."""
-    with database.connect("identity", operator.identity_owner_url()) as connection:
+    with database.connect("identity", operator.owner_url("identity")) as connection:
         rows = connection.execute(_KNOWN, (int(Status.ACTIVE),)).fetchall()
     return {row[0]: Association(*row) for row in rows}
 
@@ -84,7 +84,7 @@ def entry_of(tenant_id: str, account_id: str | None) -> Entry:
     Raises:
         StackError: the association has none.
     """
-    with database.connect("identity", operator.identity_owner_url()) as connection:
+    with database.connect("identity", operator.owner_url("identity")) as connection:
         row = connection.execute(_ENTRY, (tenant_id, account_id or None)).fetchone()
     if row is None:
         raise StackError("the account of its first administrator is not there")
@@ -93,7 +93,7 @@ def entry_of(tenant_id: str, account_id: str | None) -> Entry:
 
 def login_is_taken(login: str) -> bool:
     """Whether an account of an association has this login; Keycloak may know others."""
-    with database.connect("identity", operator.identity_owner_url()) as connection:
+    with database.connect("identity", operator.owner_url("identity")) as connection:
         found = connection.execute(_LOGIN, (login, int(Status.ENDED))).fetchone()
     return found is not None
 

@@ -51,14 +51,12 @@ def owner_urls() -> dict[str, str]:
     return {name: service["database"]["owner_url"] for name, service in state["services"].items()}
 
 
-def identity_owner_url() -> str:
-    """The database of identity, which knows every association and the state of every journal, as its owner."""
+def owner_url(service: str) -> str:
+    """The database of a service, as its owner: identity's knows associations and journals, medication's the catalogue."""
     try:
-        return owner_urls()["identity"]
+        return owner_urls()[service]
     except KeyError:
-        raise StackError(
-            "DUI_IDENTITY_DATABASE_OWNER_URL is not set: identity knows associations and journals"
-        ) from None
+        raise StackError(f"DUI_{service.upper()}_DATABASE_OWNER_URL is not set") from None
 
 
 def nats_url() -> str:

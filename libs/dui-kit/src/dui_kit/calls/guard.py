@@ -330,7 +330,7 @@ class _GuardedCall:
             if not entry.resource_id and not self._rule.reads:
                 entry.resource_id = str(value_at(reply, self._rule.made_path))
             steps = call.end()
-            if call.tenant_id != NO_TENANT:
+            if call.tenant_id != NO_TENANT and not self._rule.impersonal:
                 done = entry.message(journal_pb2.JOURNAL_OUTCOME_ALLOWED, seen=call.seen)
                 # A call that entered its tenant repeats safely by itself.
                 if keyed and call.tenant_id == self._tenant_id:

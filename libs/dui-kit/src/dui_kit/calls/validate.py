@@ -110,6 +110,12 @@ FORMATS: dict[int, tuple[Callable[[str], object], str, str]] = {
         "un SIREN (9) ou SIRET (14 chiffres)",
         "a SIREN (9) or SIRET (14 digits)",
     ),
+    F.FORMAT_CIS: (identifiers.check_cis, "un code CIS de 8 chiffres", "a CIS code of 8 digits"),
+    F.FORMAT_CIP13: (
+        identifiers.check_cip13,
+        "un code CIP13 : 13 chiffres, clé comprise, à partir de 3400",
+        "a CIP13 code: 13 digits with a right key, beginning with 3400",
+    ),
 }
 
 

@@ -58,6 +58,8 @@ class Rule:
     if_match: bool
     #: The services that may make a system call; empty: every service.
     callers: frozenset[str]
+    #: Nothing that is read is about anybody: an allowed call is not journalled.
+    impersonal: bool
 
     @property
     def reads(self) -> bool:
@@ -115,6 +117,9 @@ def rule_of(method: MethodDescriptor) -> Rule:
     if access.callers and access.perimeter != Perimeter.PERIMETER_SYSTEM:
         message = f"{operation}: callers are services, the perimeter of persons is another"
         raise ValueError(message)
+    if access.impersonal and (access.action, access.perimeter) != (Action.ACTION_READ, Perimeter.PERIMETER_ASSOCIATION):
+        message = f"{operation}: only what a whole association may read is about nobody"
+        raise ValueError(message)
     if access.perimeter == Perimeter.PERIMETER_FACILITY and facility.split(".")[0] not in fields:
         message = f"{operation}: no field {facility} names the facility"
         raise ValueError(message)
@@ -133,6 +138,7 @@ def rule_of(method: MethodDescriptor) -> Rule:
         break_glass=not access.without_break_glass,
         if_match=access.if_match,
         callers=frozenset(access.callers),
+        impersonal=access.impersonal,
     )
 
 

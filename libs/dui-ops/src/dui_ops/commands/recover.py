@@ -63,7 +63,7 @@ def _streams(arguments: argparse.Namespace) -> int:
 def _database(arguments: argparse.Namespace) -> int:
     service = arguments.service
     try:
-        with connect("identity", operator.identity_owner_url()) as identity, _relay(service) as connection:
+        with connect("identity", operator.owner_url("identity")) as identity, _relay(service) as connection:
             rows = identity.execute(_REACHED, (service,)).fetchall()
             reached = {tenant_id: Reached(sequence, entry_id) for tenant_id, sequence, entry_id in rows}
             behind, kept = go_on(connection, reached, ran_since=arguments.ran_since)

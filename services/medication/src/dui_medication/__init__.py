@@ -1,0 +1,1 @@
+"""medication: the catalogue of medicines, and what is prescribed from it."""

@@ -1,0 +1,13 @@
+"""The substances of a specialty of the catalogue, as the knowledge of interactions asks for them."""
+
+from __future__ import annotations
+
+from dui.medication.v1 import catalogue_pb2
+
+from dui_medication.knowledge.resolution import Substance, substances_of
+
+
+def substances_in(content: bytes) -> tuple[Substance, ...]:
+    """The substances of a serialised `Specialty`."""
+    components = catalogue_pb2.Specialty.FromString(content).components
+    return substances_of((each.substance, [moiety.substance for moiety in each.moieties]) for each in components)

@@ -1,0 +1,179 @@
+"""An edition is imported whole or not at all, and the ones before stay readable."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from dui.medication.v1 import catalogue_pb2 as pb
+from dui_kit.testing import CallFailed, Harness
+from dui_medication.catalogue import importing
+from dui_medication.catalogue.importing import current, write
+from dui_medication.catalogue.rules import EditionRefused, Source
+from dui_medication.catalogue.source import FICTIVE_EDITION, FORMULARY, Catalogue, read
+from dui_medication.testing import TODAY, World, load
+
+#: The real edition, where somebody has it: it may not be given on, so the repository has none.
+BDPM = Path(__file__).parents[4].parent / "shared" / "data" / "bdpm"
+NEXT = date(2026, 2, 15)
+
+
+def next_edition() -> Catalogue:
+    """The formulary a month later: one medicine added, one withdrawn, one changed."""
+    found = read(FORMULARY, FICTIVE_EDITION)
+    found.published_on = NEXT
+    del found.specialties["99000001"]
+    found.specialties["99000003"].marketed = False
+    added = pb.Specialty(cis="99000099", name="NOUVEAU FICTIF 1 mg, comprimé", marketed=True, fictive=True)
+    added.presentations.add(cip13="3400990000993", label="boîte fictive de 28", marketed=True)
+    found.specialties["99000099"] = added
+    return found
+
+
+def rows(harness: Harness) -> dict[str, list[tuple[object, ...]]]:
+    """Everything in the catalogue."""
+    return {
+        table: harness.admin(f"SELECT md5(t::text) FROM reference.{table} t ORDER BY 1")  # noqa: S608
+        for table in ("catalogue_edition", "specialty", "specialty_word", "presentation")
+    }
+
+
+def test_an_edition_tells_what_it_added_withdrew_and_changed(empty: Harness) -> None:
+    first = load(empty)
+    assert (first.edition, first.added, first.withdrawn, first.changed) == (1, 46, 0, 0)
+    second = load(empty, next_edition())
+    assert (second.written, second.edition) == (True, 2)
+    assert (second.added, second.withdrawn, second.changed) == (1, 1, 1)
+    world = World(empty, now=datetime.now(UTC))
+    reply = world.call("CatalogueService/ListCatalogueChanges", pb.ListCatalogueChangesRequest(edition=2))
+    assert [(each.cis, each.kind, each.name) for each in reply.changes] == [
+        ("99000001", pb.CATALOGUE_CHANGE_KIND_WITHDRAWN, "PARACÉTAMOL FICTIF 500 mg, comprimé"),
+        ("99000003", pb.CATALOGUE_CHANGE_KIND_CHANGED, "PARACÉTAMOL FICTIF 1 g, comprimé"),
+        ("99000099", pb.CATALOGUE_CHANGE_KIND_ADDED, "NOUVEAU FICTIF 1 mg, comprimé"),
+    ]
+    editions = world.call("CatalogueService/ListCatalogueEditions", pb.ListCatalogueEditionsRequest()).editions
+    assert [(each.edition, each.published_on, each.added) for each in editions] == [
+        (2, "2026-02-15", 1),
+        (1, "2026-01-28", 46),
+    ]
+
+
+def test_what_was_prescribed_from_an_earlier_edition_stays_readable(empty: Harness) -> None:
+    load(empty)
+    load(empty, next_edition())
+    world = World(empty, now=datetime.now(UTC))
+
+    def get(cis: str, edition: int | None = None) -> pb.Specialty:
+        request = pb.GetSpecialtyRequest(cis=cis, edition=edition)
+        return world.call("CatalogueService/GetSpecialty", request).specialty  # type: ignore[no-any-return]
+
+    assert get("99000003", 1).marketed
+    assert not get("99000003").marketed
+    assert (get("99000001").current, get("99000001").edition) == (False, 1)
+    assert (get("99000002", 2).current, get("99000002", 2).edition) == (True, 1)
+    for cis, edition in (("99000001", 2), ("99000099", 1)):
+        with pytest.raises(CallFailed, match="NOT_FOUND"):
+            get(cis, edition)
+
+
+def test_a_box_that_is_no_longer_sold_is_still_known_on_the_shelf(empty: Harness) -> None:
+    load(empty)
+    load(empty, next_edition())
+    world = World(empty, now=datetime.now(UTC))
+    reply = world.call("CatalogueService/GetPresentation", pb.GetPresentationRequest(cip13="3400990000108"))
+    assert not reply.presentation.marketed
+    assert reply.specialty.cis == "99000001"
+
+
+def test_a_withdrawn_medicine_is_no_longer_found(empty: Harness) -> None:
+    load(empty)
+    load(empty, next_edition())
+    world = World(empty, now=datetime.now(UTC))
+    request = pb.SearchSpecialtiesRequest(text="fictif", include_unmarketed=True, page_size=200)
+    found = {match.cis for match in world.call("CatalogueService/SearchSpecialties", request).matches}
+    assert "99000001" not in found
+    assert {"99000003", "99000099"} <= found
+    assert len(found) == 46
+
+
+def test_the_same_edition_again_changes_nothing(empty: Harness) -> None:
+    load(empty)
+    before = rows(empty)
+    again = load(empty)
+    assert (again.written, again.edition) == (False, 1)
+    assert rows(empty) == before
+
+
+def test_a_trial_counts_and_changes_nothing(empty: Harness) -> None:
+    load(empty)
+    before = rows(empty)
+    trial = load(empty, next_edition(), trial=True)
+    assert (trial.written, trial.added, trial.withdrawn, trial.changed) == (False, 1, 1, 1)
+    assert rows(empty) == before
+
+
+def test_an_older_edition_and_a_fictive_one_over_the_official_are_refused(empty: Harness) -> None:
+    official = next_edition()
+    official.source = Source.BDPM
+    load(empty, official)
+    before = rows(empty)
+    older = read(FORMULARY, FICTIVE_EDITION)
+    older.source = Source.BDPM
+    for refused in (older, read(FORMULARY, FICTIVE_EDITION)):
+        with pytest.raises(EditionRefused):
+            load(empty, refused)
+    assert rows(empty) == before
+
+
+@pytest.mark.parametrize("stage", ["_CLOSE", "_OPEN", "_WORDS", "_BOXES", "_EDITION"])
+def test_an_import_that_breaks_off_leaves_the_edition_before(
+    empty: Harness, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    load(empty)
+    before = rows(empty)
+    monkeypatch.setattr(importing, stage, "SELECT 1/0")
+    with pytest.raises(psycopg.Error):
+        load(empty, next_edition())
+    assert rows(empty) == before
+
+
+def test_two_imports_at_once_follow_each_other(empty: Harness) -> None:
+    load(empty)
+    done: list[importing.Report] = []
+
+    def one() -> None:
+        with psycopg.connect(empty.database.owner_url, autocommit=True) as connection:
+            done.append(write(connection, next_edition(), today=TODAY))
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(report.written for report in done) == [False, False, True]
+    with psycopg.connect(empty.database.owner_url, autocommit=True) as connection:
+        found = current(connection)
+    assert found is not None
+    assert (found.number, found.published_on) == (2, NEXT)
+
+
+@pytest.mark.skipif(not BDPM.is_dir(), reason="the official files are not here: they are fetched, never given on")
+def test_the_official_edition_is_read_and_imported_whole(empty: Harness) -> None:
+    """Counts of the edition of 2026-01-28, by `zcat FILE | cut -f1 | sort -u | wc -l`."""
+    catalogue = read(BDPM, date(2026, 1, 28))
+    assert len(catalogue.specialties) == 15_799
+    assert catalogue.presentations == 20_875 - catalogue.unknown["CIS_CIP_bdpm"]
+    components = sum(
+        1 + len(component.moieties) for each in catalogue.specialties.values() for component in each.components
+    )
+    # Two substances that share one link share its moieties, which are then shown with each.
+    assert 32_449 <= components < 32_449 + 30
+    assert load(empty, catalogue).added == 15_799
+    world = World(empty, now=datetime.now(UTC))
+    found = world.call("CatalogueService/SearchSpecialties", pb.SearchSpecialtiesRequest(text="doliprane 500"))
+    assert {match.name.split()[0] for match in found.matches} == {"DOLIPRANE"}
+    box = world.call("CatalogueService/GetPresentation", pb.GetPresentationRequest(cip13="3400949497294"))
+    assert "ANASTROZOLE" in box.specialty.name.upper()
