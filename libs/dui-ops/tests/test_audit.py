@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from dui_identity.journal import chain, heads
+from dui_identity.journal.verify import Report, verify
 from dui_identity.testing import JournalWriter, append_batch
 from dui_kit import testing
 from dui_kit.db import migrate
@@ -106,6 +108,18 @@ def test_a_defect_is_listed_and_its_association_named(platform: Platform, capsys
     assert "MISSING_ENTRY at 2" in printed
     assert audit(platform.sources, f"asso-{good[-6:]}", 0) == 0
     assert audit(platform.sources, bad, 0) == 1
+
+
+def test_what_arrives_while_the_chain_is_read_is_no_defect(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant_id = platform.tenants[0]
+
+    def busy(*arguments: Any, **options: Any) -> Report:
+        platform.append(tenant_id, 2)
+        platform.handed_over(tenant_id, 8)
+        return verify(*arguments, **options)
+
+    monkeypatch.setattr("dui_ops.commands.audit.verify", busy)
+    assert audit(platform.sources, tenant_id, 0) == 0
 
 
 def test_a_tail_that_only_the_services_remember_is_missed(

@@ -71,24 +71,30 @@ def run(arguments: argparse.Namespace) -> int:
 def audit(sources: Sources, wanted: str | None, wait: float) -> int:
     """Verifies and prints; returns the exit code."""
     keys = known_keys(sources.key_file)
-    # Read before the chain: what they count must then be in it.
-    counters = _counters(sources.databases)
+    # What was handed over before the chain is read must be in it; and it can have nothing that has no number after that.
+    before = _counters(sources.databases)
     with connect("identity", sources.databases["identity"], options="-c timezone=UTC") as connection:
         tenants: dict[str, str] = dict(connection.execute(_TENANTS).fetchall())
-        for tenant_id in {*counters, *(path.stem for path in sources.heads.glob("*.heads"))}:
+        for tenant_id in {*before, *(path.stem for path in sources.heads.glob("*.heads"))}:
             tenants.setdefault(tenant_id, tenant_id)
         chosen = tenants if wanted is None else {(id_ := resolve(wanted, tenants)): tenants[id_]}
         width = max(map(len, chosen.values()), default=0)
-        bad = 0
-        for tenant_id, slug in sorted(chosen.items(), key=lambda item: item[1]):
-            _wait_for(connection, tenant_id, counters.get(tenant_id, {}), wait)
-            report = verify(connection, tenant_id, keys, sources.heads)
+        reports = {}
+        for tenant_id in chosen:
+            _wait_for(connection, tenant_id, before.get(tenant_id, {}), wait)
+            reports[tenant_id] = verify(connection, tenant_id, keys, sources.heads)
             connection.rollback()
-            defects = [*report.defects, *compare_counters(report, counters.get(tenant_id, {}))]
-            bad += bool(defects)
-            sys.stdout.write(f"{'FAIL' if defects else 'ok  '}  {slug:<{width}}  {_summary(report)}\n")
-            for defect in defects:
-                sys.stdout.write(f"      {_line(defect)}\n")
+    after = _counters(sources.databases)
+    bad = 0
+    for tenant_id, slug in sorted(chosen.items(), key=lambda item: item[1]):
+        report = reports[tenant_id]
+        handed_over = {service: acknowledged for service, (_, acknowledged) in before.get(tenant_id, {}).items()}
+        given = {service: number for service, (number, _) in after.get(tenant_id, {}).items()}
+        defects = [*report.defects, *compare_counters(report, given=given, handed_over=handed_over)]
+        bad += bool(defects)
+        sys.stdout.write(f"{'FAIL' if defects else 'ok  '}  {slug:<{width}}  {_summary(report)}\n")
+        for defect in defects:
+            sys.stdout.write(f"      {_line(defect)}\n")
     sys.stdout.write(f"{len(chosen)} journals verified, {bad} with defects\n")
     return 1 if bad else 0
 

@@ -133,19 +133,22 @@ def verify(
     )
 
 
-def compare_counters(report: Report, counters: Mapping[str, tuple[int, int]]) -> list[Defect]:
-    """Compares a chain with the counters of the services: service → (numbers given, numbers acknowledged).
+def compare_counters(report: Report, *, given: Mapping[str, int], handed_over: Mapping[str, int]) -> list[Defect]:
+    """Compares a chain with the counters of the services.
 
-    The counters must have been read before the chain, and what was under way must have had the time to arrive.
+    Args:
+        given: the last number that each service has given, read after the chain: meanwhile entries go on arriving.
+        handed_over: the last number that JetStream had acknowledged, read before the chain, so early that what was under way
+            has had the time to arrive.
     """
     defects = []
-    for service, (given, acknowledged) in sorted(counters.items()):
-        present = report.sources.get(service, 0)
+    for service in sorted(given.keys() | handed_over.keys()):
+        present, acknowledged = report.sources.get(service, 0), handed_over.get(service, 0)
         if present < acknowledged:
             detail = f"{service} handed over {acknowledged} entries, the chain has {present}"
             defects.append(Defect("MISSING_TAIL", report.chain_index + 1, detail))
-        elif present > given:
-            detail = f"the chain has {present} entries of {service}, which has given {given} numbers"
+        elif service in given and present > given[service]:
+            detail = f"the chain has {present} entries of {service}, which has given {given[service]} numbers"
             defects.append(Defect("SEQUENCE_AHEAD", report.chain_index, detail))
     return defects
 
