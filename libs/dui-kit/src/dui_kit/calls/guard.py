@@ -278,15 +278,15 @@ class _GuardedCall:
             return Refusal(texts.ASSOCIATION_INACTIVE)
         if decision.tenant_active is None or decision.account_id is None or not decision.account_active:
             return Refusal(texts.ACCOUNT_INACTIVE)
-        # By the password, not by `iat`: Keycloak refreshes the sessions of somebody who works for another association too. In whole
-        # seconds, as it counts.
-        if revoked is not None and self._claims.entered_at < int(revoked.timestamp()):
+        # By the password, not by `iat`: Keycloak refreshes the sessions of somebody who works for another association too. It
+        # counts in whole seconds, so who logs in again within that of the revocation has to do it once more.
+        if revoked is not None and self._claims.entered_at < revoked.timestamp():
             return Refusal(texts.SESSION_REVOKED)
         if rule.perimeter != Perimeter.PERIMETER_SELF and (missing := self._missing_right(decision)):
             return missing
         now, within = time.time(), float(self._tools.step_up_seconds)
         if revoked is not None:  # nor does a code of before count with a password given since
-            within = min(within, now - int(revoked.timestamp()))
+            within = min(within, now - revoked.timestamp())
         if not self._claims.proves(rule.acr, within=within, at=now):
             return Refusal(texts.STEP_UP_REQUIRED)
         return None
