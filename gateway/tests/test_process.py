@@ -23,6 +23,7 @@ from typing import Any
 import grpc
 import pytest
 from dui.identity.v1 import staff_pb2
+from dui_gateway import contract
 from dui_kit.wire.jwks import KeySet
 
 START_SECONDS = 60
@@ -64,8 +65,7 @@ def settings_of(port: int, target: str, cache: Path) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("DUI_", "OTEL_"))},
         "DUI_GATEWAY_LISTEN": f"127.0.0.1:{port}",
-        "DUI_IDENTITY_TARGET": target,
-        "DUI_RECORDS_TARGET": target,
+        **{f"DUI_{service.upper()}_TARGET": target for service in contract.service_names()},
         "DUI_OIDC_ISSUER": "https://login.example/realms/dui",
         "DUI_OIDC_JWKS_URL": "http://127.0.0.1:1/certs",
         "DUI_CACHE_DIR": str(cache),
