@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -26,10 +26,10 @@ from dui_kit.wire.telemetry import log
 #: Refreshes at once in a process, one for each caller. Each holds the thread of a call, and a service has few: whoever goes on
 #: asking for what they may not see must leave the others theirs. Who gets none is refused, while the event is under way.
 AT_ONCE = 2
-#: What was asked is not asked again so soon: as a rule the event arrives in that time.
-REMEMBER_SECONDS = 0.25
-#: An owner that did not answer in time is left alone for so long.
-PAUSE_SECONDS = 5.0
+#: How long a call waits for the answer to the same question of another call: many times what it takes.
+JOIN_SECONDS = 0.1
+#: An owner that did not answer in time for twice in a row is left alone for a second.
+FAILURES, PAUSE_SECONDS = 2, 1.0
 
 #: Association, subject, person and facility of a call.
 _Question = tuple[str, str, str, str]
@@ -53,35 +53,29 @@ class Refresher:
         }
         self._pool = ThreadPoolExecutor(max_workers=2 * AT_ONCE, thread_name_prefix="refresh")
         self._lock = threading.Lock()
-        #: Questions under way, with what their askers wait for; and when the others were answered.
+        #: Questions under way, with what their askers wait for.
         self._under_way: dict[_Question, threading.Event] = {}
-        self._answered: OrderedDict[_Question, float] = OrderedDict()
-        #: Until when an owner is left alone.
+        #: How often in a row an owner did not answer, and until when it is left alone.
+        self._failures: Counter[str] = Counter()
         self._pauses: dict[str, float] = {}
 
     def refresh(self, *, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> None:
-        """Asks the owners and applies what they answer, unless the same was asked just now, or too much is asked already."""
+        """Asks the owners and applies what they answer, unless too much is asked already."""
         question = (tenant_id, subject, beneficiary_id, facility_id)
         with self._lock:
-            now = self._clock()
-            while self._answered and next(iter(self._answered.values())) <= now - REMEMBER_SECONDS:
-                self._answered.popitem(last=False)
-            if question in self._answered:
-                return
             other = self._under_way.get(question)
             if other is None:
                 if len(self._under_way) >= AT_ONCE or any(each[:2] == question[:2] for each in self._under_way):
                     return
                 done = self._under_way[question] = threading.Event()
         if other is not None:  # the calls of one page come together: one of them asks for all
-            other.wait(self._seconds * 3)
+            other.wait(JOIN_SECONDS)
             return
         try:
             self._apply(tenant_id, self._ask_all(tenant_id, subject, beneficiary_id, facility_id))
         finally:
             with self._lock:
                 del self._under_way[question]
-                self._answered[question] = self._clock()
             done.set()
 
     def _ask_all(self, tenant_id: str, subject: str, beneficiary_id: str, facility_id: str) -> list[Message]:
@@ -94,10 +88,12 @@ class Refresher:
                 continue
             try:
                 facts += answer.result(timeout=self._seconds * 2)
+                self._failures[owner] = 0
             except (grpc.RpcError, httpx.HTTPError, TimeoutError, ValueError) as error:
                 answer.cancel()
                 log.warning("access facts could not be refreshed", owner=owner, error=type(error).__name__)
-                with self._lock:
+                self._failures[owner] += 1
+                if self._failures[owner] >= FAILURES:
                     self._pauses[owner] = self._clock() + PAUSE_SECONDS
         return facts
 
