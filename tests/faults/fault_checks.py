@@ -183,19 +183,22 @@ def witness(state: State) -> Iterator[Seen]:
         thread.join()
 
 
-def check_events(state: State, seen: Seen, since: datetime) -> int:
-    """Every event that was written since was on its stream, once. Returns how many there are."""
-    total = 0
+def check_events(state: State, seen: Seen, since: datetime) -> tuple[int, int]:
+    """Every event that was written since was on its stream. Returns how many there are, and how many were there again.
+
+    A NATS that was killed has forgotten the ids of what its consumers have already (a stream keeps what is not taken), so what the
+    relay sends again is stored again: the stream gives at least once, the consumers make it once (`check_projections`).
+    """
+    total = again = 0
     for service in SERVICES:
         statement = "SELECT event_id::text FROM outbox WHERE created_at >= %s"
         written = {row[0] for row in query(state, service, statement, since)}
         sent = seen[service]
         missing = written - sent.keys()
         assert not missing, f"{service}: {len(missing)} events never reached the stream: {sorted(missing)[:3]}"
-        twice = {event_id: sent[event_id] for event_id in written if len(sent[event_id]) > 1}
-        assert not twice, f"{service}: on the stream more than once: {twice}"
+        again += sum(len(sent[event_id]) > 1 for event_id in written)
         total += len(written)
-    return total
+    return total, again
 
 
 def dead_letters(state: State) -> int:

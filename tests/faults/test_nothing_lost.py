@@ -127,7 +127,7 @@ def test_nothing_acknowledged_is_lost(
     # A part that is down is never an answer about the write itself.
     assert not [(write.kind, write.status, write.reason) for write in writes if write.refused]
     checks.check_rows(state, writes)
-    events = checks.check_events(state, seen, since)
+    events, again = checks.check_events(state, seen, since)
     checks.check_facts(state, writes)
     facts = checks.check_projections(state)
     entries = checks.check_journal(state, writes, since)
@@ -137,12 +137,13 @@ def test_nothing_acknowledged_is_lost(
     )
     assert verified.returncode == 0, verified.stdout + verified.stderr
     tell(
-        f"drained {drained:.1f} s after the last; {events} events once each, {facts} facts equal on both sides, "
-        f"{entries} journal entries once each; {verified.stdout.splitlines()[-1]}\n",
+        f"drained {drained:.1f} s after the last; {events} events on the streams, {again} of them sent again after a kill of NATS, "
+        f"{facts} facts equal on both sides, {entries} journal entries once each; {verified.stdout.splitlines()[-1]}\n",
         lost=0,
         twice=0,
         drained_seconds=round(drained, 1),
-        events_once_each=events,
+        events=events,
+        events_sent_again=again,
         facts_equal=facts,
         journal_entries_once_each=entries,
         journal=verified.stdout.splitlines()[-1],
