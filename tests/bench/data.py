@@ -49,6 +49,8 @@ class World:
     noted: list[str]
     #: First three letters of the names of medicines.
     typed: list[str]
+    #: CIS of the medicines on the market.
+    medicines: list[str]
 
     @staticmethod
     def birth_date(number: int) -> str:
@@ -93,4 +95,6 @@ def load(state: dict[str, Any]) -> World:
     with psycopg.connect(state["services"]["medication"]["database"]["superuser_url"], autocommit=True) as medication:
         query = "SELECT DISTINCT left(word, 3) FROM reference.specialty_word WHERE place = 0 AND word ~ '^[A-Z]{3}'"
         typed = [row[0].lower() for row in medication.execute(query + " ORDER BY 1")]
-    return World(values["tenant"], values["facility"], ids[NOTED:], values["noted"], typed)
+        query = "SELECT cis FROM reference.specialty WHERE last_edition IS NULL AND marketed ORDER BY cis"
+        medicines = [row[0] for row in medication.execute(query)]
+    return World(values["tenant"], values["facility"], ids[NOTED:], values["noted"], typed, medicines)

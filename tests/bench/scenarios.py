@@ -97,12 +97,28 @@ def _search_catalogue(world: World, count: int, headers: dict[str, str]) -> list
     ]
 
 
+def _check_prescription(world: World, count: int, headers: dict[str, str]) -> list[Request]:
+    """Eleven medicines that are taken, and a new one."""
+
+    def lines() -> list[dict[str, str]]:
+        return [
+            {"reference": str(n), "cis": cis, "origin": f"LINE_ORIGIN_{'EXISTING' if n else 'NEW'}"}
+            for n, cis in enumerate(random.sample(world.medicines, 12))
+        ]
+
+    return [
+        Request("POST", "/v1/interactions:check", json.dumps({"lines": lines()}).encode(), headers, 200)
+        for _ in range(count)
+    ]
+
+
 #: In the order in which they run: what fills the tables comes last.
 SCENARIOS = (
     Scenario("floor_read", "", _read, None),
     Scenario("read_beneficiary", "nurse", _read, 2.6),
     Scenario("search_beneficiaries", "secretary", _search, 3.5),
     Scenario("search_catalogue", "nurse", _search_catalogue, 4.0),
+    Scenario("check_prescription_12", "nurse", _check_prescription, 10.0),
     Scenario("list_handover_notes", "nurse", _list_notes, 4.2),
     Scenario("add_handover_note", "nurse", _add_note, 3.2),
     Scenario("create_beneficiary", "secretary", _create, 3.5),
