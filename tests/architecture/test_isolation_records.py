@@ -266,6 +266,10 @@ CASES: dict[str, Callable[[Home], Case]] = {
         home.entry("draft"),
         Case(drafts.ListDraftsRequest(beneficiary_id=home.person_id)),
     )[1],
+    "DraftService/ExportDrafts": lambda home: (
+        home.entry("draft"),
+        Case(drafts.ExportDraftsRequest(beneficiary_id=home.person_id)),
+    )[1],
     "DraftService/GetDraft": lambda home: Case(
         drafts.GetDraftRequest(beneficiary_id=home.person_id, draft_id=home.entry("draft").draft_id)
     ),

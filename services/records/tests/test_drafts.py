@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from dui.access.v1 import facts_pb2
 from dui.options.v1.options_pb2 import Action, Category
 from dui.records.v1 import allergies_pb2, handover_notes_pb2
 from dui.records.v1 import drafts_pb2 as pb
 from dui_kit.testing import CallFailed
-from dui_kit.worker import WorkerContext, transaction
+from dui_kit.worker import WorkerContext
 from dui_records.drafts import servicer
 from dui_records.drafts.jobs import DELETE_EXPIRED_DRAFTS
-from dui_records.drafts.queries import about
-from dui_records.testing import World
+from dui_records.testing import DIRECTOR, World
 
 NOTE = pb.Draft(handover_note=pb.HandoverNoteDraft(category=Category.CATEGORY_NURSING, subject="Sommeil"))
 ALLERGY = pb.Draft(allergy=pb.AllergyDraft(substance="Latex"))
@@ -226,13 +226,49 @@ def test_the_job_deletes_what_expired_and_nothing_else(world: World, elsewhere: 
     assert count(elsewhere) == 0
 
 
-def test_every_draft_about_a_person_is_found_for_an_access_request(world: World, person: str) -> None:
+def export(world: World, person: str, **options: Any) -> pb.ExportDraftsResponse:
+    request = pb.ExportDraftsRequest(beneficiary_id=person, **options.pop("page", {}))
+    return world.call("DraftService/ExportDrafts", request, **options)  # type: ignore[no-any-return]
+
+
+def test_an_answer_to_an_access_request_has_every_draft_about_the_person(world: World, person: str) -> None:
     drafts = [keep(world, person), keep(world, person, ALLERGY, "nurse2")]
     expire(world, keep(world, person))
     other = world.open(birth_name="Autre").beneficiary_id
     world.admit(other)
     keep(world, other)
-    with transaction(world.harness.engine, "records", world.tenant) as within:
-        told = about(within, [person])
-    assert [draft.draft_id for draft in told] == [draft.draft_id for draft in drafts]
-    assert told[1].allergy.substance == "Latex"
+    told = export(world, person)
+    assert [each.draft.draft_id for each in told.drafts] == [draft.draft_id for draft in drafts]
+    assert [each.author_account_id for each in told.drafts] == [world.accounts["nurse"], world.accounts["nurse2"]]
+    assert told.drafts[1].draft.allergy.substance == "Latex"
+    assert told.withheld == 0
+    entry = world.last_entry()
+    assert (entry.operation, entry.action) == ("dui.records.v1.DraftService/ExportDrafts", Action.ACTION_EXPORT)
+    assert entry.beneficiary_id == person
+
+
+def test_the_answer_goes_on_page_by_page(world: World, person: str) -> None:
+    drafts = [keep(world, person).draft_id for _ in range(3)]
+    first = export(world, person, page={"page_size": 2})
+    rest = export(world, person, page={"page_size": 2, "page_token": first.next_page_token})
+    assert [each.draft.draft_id for each in (*first.drafts, *rest.drafts)] == drafts
+    assert not rest.next_page_token
+
+
+def test_what_the_caller_may_not_export_is_counted_and_not_given(world: World, person: str) -> None:
+    keep(world, person)
+    keep(world, person, ALLERGY, "nurse2")
+    rights = [facts_pb2.Right(category=Category.CATEGORY_ALERT, actions=[Action.ACTION_EXPORT])]
+    policy = facts_pb2.PolicyChanged(policy_id=f"profession-{DIRECTOR}", version=2, profession=DIRECTOR, rights=rights)
+    world.harness.facts(world.tenant, [policy])
+    told = export(world, person)
+    assert [each.draft.WhichOneof("entry") for each in told.drafts] == ["allergy"]
+    assert told.withheld == 1
+
+
+def test_nobody_exports_drafts_without_the_right_a_second_factor_or_by_an_emergency(world: World, person: str) -> None:
+    keep(world, person)
+    for options, reason in (({"as_": "nurse"}, "RIGHT_MISSING"), ({"acr": 1}, "STEP_UP_REQUIRED")):
+        with pytest.raises(CallFailed) as refusal:
+            export(world, person, **options)
+        assert refusal.value.reason == reason

@@ -138,6 +138,7 @@ READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
         2,
     ),
     "DraftService/ListDrafts": (drafts_pb2.ListDraftsRequest, {"person": True}, 1),
+    "DraftService/ExportDrafts": (drafts_pb2.ExportDraftsRequest, {"person": True}, 1),
     "PerimeterFactService/ListPerimeterFacts": (
         facts_pb2.ListPerimeterFactsRequest,
         {"person": True, "tenant": True},

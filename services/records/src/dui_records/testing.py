@@ -17,7 +17,13 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 SECRETARY, NURSE, EDUCATOR, DIRECTOR = 19, 5, 15, 1
-ALL = (Action.ACTION_READ, Action.ACTION_WRITE, Action.ACTION_SEARCH, Action.ACTION_ADMINISTER)
+ALL = (
+    Action.ACTION_READ,
+    Action.ACTION_WRITE,
+    Action.ACTION_SEARCH,
+    Action.ACTION_EXPORT,
+    Action.ACTION_ADMINISTER,
+)
 READ_WRITE = (Action.ACTION_READ, Action.ACTION_WRITE)
 POLICY: dict[int, dict[int, tuple[int, ...]]] = {
     SECRETARY: {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dui.records.v1 import drafts_pb2 as pb
 from dui_kit.calls.call import Call
+from dui_kit.calls.pages import Page
+from dui_kit.db.columns import AnyRow
 from dui_kit.db.transaction import Transaction
 from dui_kit.errors import not_found
 from sqlalchemy import ColumnElement, delete, select
 
-from dui_records.drafts.mapping import to_proto
 from dui_records.drafts.tables import draft
 
 _d = draft.c
@@ -35,19 +35,12 @@ def finish(call: Call, kind: str, draft_id: str) -> None:
         raise not_found("draft_id")
 
 
-def about(transaction: Transaction, beneficiary_ids: Sequence[str]) -> list[pb.Draft]:
-    """Every draft about a person, whoever wrote it, oldest first: what the answer to the person's access request (GDPR, article
-    15) has to include. No operation gives that answer yet."""
-    query = (
-        select(draft)
-        .where(
-            _d.tenant_id == transaction.tenant_id,
-            _d.beneficiary_id.in_(beneficiary_ids),
-            _d.expires_at > transaction.now,
-        )
-        .order_by(_d.draft_id)
+def about(call: Call, page: Page) -> tuple[Sequence[AnyRow], str]:
+    """A page of the drafts about the person of the call, whoever writes them, oldest first; and the token of the next one."""
+    query = select(*_d).where(
+        _d.tenant_id == call.tenant_id, _d.beneficiary_id.in_(call.beneficiary_ids), _d.expires_at > call.now
     )
-    return [to_proto(row) for row in transaction.session.execute(query)]
+    return page.fetch(call.session, query, _d.draft_id)
 
 
 def delete_expired(transaction: Transaction) -> int:

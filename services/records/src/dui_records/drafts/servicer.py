@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dui.options.v1 import options_pb2
 from dui.records.v1 import drafts_pb2 as pb
 from dui_kit.calls.call import Call
 from dui_kit.db.columns import AnyRow
 from dui_kit.errors import not_found
+from dui_kit.times import to_timestamp
 from dui_kit.wire.contract import Rule, rule_of, value_at
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pool import Default
 from sqlalchemy import delete, insert, select, update
 
 from dui_records.drafts.mapping import content_of, to_proto
-from dui_records.drafts.queries import own
+from dui_records.drafts.queries import about, own
 from dui_records.drafts.rules import check_kind, expires_at
 from dui_records.drafts.tables import draft
 
@@ -27,6 +29,10 @@ def _rule_of_kind(kind: FieldDescriptor) -> Rule:
     return rule_of(service.methods_by_name[f"Create{name}"])
 
 
+#: The categories of notes.
+_OF_NOTES = frozenset(
+    pb.HandoverNoteDraft.DESCRIPTOR.fields_by_name["category"].GetOptions().Extensions[options_pb2.accepted_categories]
+)
 _RULES = {kind.name: _rule_of_kind(kind) for kind in pb.Draft.DESCRIPTOR.oneofs_by_name["entry"].fields}
 
 
@@ -41,6 +47,12 @@ def _check_right(sent: pb.Draft, call: Call) -> None:
     category = _category(sent)
     if category or not sent.HasField("handover_note"):
         call.require(category)
+
+
+def _may_export(found: pb.Draft, call: Call) -> bool:
+    """Whether the caller may export what a draft will become; a note that has no category yet may become one of any."""
+    category = _category(found)
+    return category in call.categories if category else call.categories.issuperset(_OF_NOTES)
 
 
 def _one(call: Call, draft_id: str, *, lock: bool = False) -> AnyRow:
@@ -112,3 +124,17 @@ class DraftServicer:
         if call.session.scalar(gone) is None:
             raise not_found("draft_id")
         return pb.DeleteDraftResponse()
+
+    def ExportDrafts(self, request: pb.ExportDraftsRequest, call: Call) -> pb.ExportDraftsResponse:
+        """Every draft about a person, for the answer to their access request."""
+        rows, token = about(call, call.page(request))
+        found = [
+            pb.ExportedDraft(
+                draft=to_proto(row, ""),
+                author_account_id=row.author_account_id,
+                created_at=to_timestamp(row.created_at),
+            )
+            for row in rows
+        ]
+        given = [each for each in found if _may_export(each.draft, call)]
+        return pb.ExportDraftsResponse(drafts=given, next_page_token=token, withheld=len(found) - len(given))
