@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from dui_kit.calls.credentials import ServiceToken
 from dui_kit.calls.snapshots import Owner
 from dui_kit.db.database import raw, tenant_session
-from dui_kit.facts import apply_facts
+from dui_kit.facts import OWNERS, apply_facts
 from dui_kit.settings import ServiceSettings
 from dui_kit.wire.telemetry import log
 
@@ -46,11 +46,7 @@ class Refresher:
         self._seconds = settings.refresh_seconds
         self._clock = clock
         token = ServiceToken(settings)
-        self._owners = {
-            name: Owner(name, target, token)
-            for name, target in (("identity", settings.identity_target), ("records", settings.records_target))
-            if target
-        }
+        self._owners = {owner: Owner(owner, target, token) for owner in OWNERS if (target := settings.target(owner))}
         self._pool = ThreadPoolExecutor(max_workers=2 * AT_ONCE, thread_name_prefix="refresh")
         self._lock = threading.Lock()
         #: Questions under way, with what their askers wait for.

@@ -7,8 +7,8 @@ import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from dui_medication.knowledge.coverage import Coverage, Share
-from dui_medication.knowledge.importing import Files, count_coverage, current, from_package, write
+from dui.medication.v1 import interactions_pb2 as pb
+from dui_medication.knowledge.importing import Files, count_coverage, current, from_package, kept_coverage, write
 from dui_medication.knowledge.loading import KnowledgeRefused
 
 from dui_ops.commands.catalogue import database, day
@@ -38,7 +38,7 @@ def run_show(_: argparse.Namespace) -> int:
             sys.stdout.write("no thesaurus: every check of interactions answers that it is not available\n")
             return 1
         sys.stdout.write(f"edition {found.number}: ANSM of {found.edition_on}, {found.entries} entries\n")
-        _tell(count_coverage(connection))
+        _tell(kept_coverage(connection))
     return 0
 
 
@@ -72,19 +72,19 @@ def _files(arguments: argparse.Namespace) -> Files:
     raise StackError("name the package, or --interactions, --substances and --edition")
 
 
-def _tell(found: Coverage | None) -> None:
+def _tell(found: pb.InteractionKnowledge | None) -> None:
     if found is None:
         return
     for what, share in (
         ("substances on the market that it knows", found.substances),
-        ("specialties of which it knows every substance", found.medicines),
+        ("specialties of which it knows every substance", found.specialties),
         ("of its substances on the market", found.names_met),
     ):
         sys.stdout.write(f"{_percent(share):>7} {what} ({share.part} of {share.whole})\n")
     if found.unresolved:
-        names = ", ".join(f"{name} ({count})" for name, count in found.unresolved)
+        names = ", ".join(f"{each.substance} ({each.specialties})" for each in found.unresolved)
         sys.stdout.write(f"not known, by specialties: {names}\n")
 
 
-def _percent(share: Share) -> str:
-    return f"{share.ratio:.1%}"
+def _percent(share: pb.CoverageShare) -> str:
+    return f"{share.part / share.whole if share.whole else 0:.1%}"

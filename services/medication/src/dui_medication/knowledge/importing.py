@@ -14,7 +14,7 @@ import psycopg
 from dui.medication.v1 import interactions_pb2 as pb
 
 from dui_medication.knowledge.composition import substances_in
-from dui_medication.knowledge.coverage import Coverage, Share, coverage
+from dui_medication.knowledge.coverage import Share, coverage
 from dui_medication.knowledge.loading import KnowledgeRefused, Place, packaged_synonyms, read_edition
 from dui_medication.knowledge.rules import Line
 
@@ -43,6 +43,9 @@ _INSERT = """INSERT INTO reference.thesaurus_edition
 
 _MARKETED = "SELECT cis, content FROM reference.specialty WHERE last_edition IS NULL AND marketed ORDER BY cis"
 _FILES = "SELECT edition, edition_on, interactions, substances FROM reference.thesaurus_edition ORDER BY edition DESC LIMIT 1"
+_KEPT = """SELECT content FROM reference.interaction_coverage
+WHERE catalogue_edition = (SELECT max(edition) FROM reference.catalogue_edition)
+AND thesaurus_edition = (SELECT max(edition) FROM reference.thesaurus_edition)"""
 _COVERAGE = """INSERT INTO reference.interaction_coverage (catalogue_edition, thesaurus_edition, content)
 SELECT max(edition), %s, %s FROM reference.catalogue_edition HAVING max(edition) IS NOT NULL
 ON CONFLICT (catalogue_edition, thesaurus_edition) DO UPDATE SET content = excluded.content"""
@@ -125,7 +128,13 @@ def write(connection: Connection, files: Files, *, today: date, trial: bool = Fa
     return not trial, entries
 
 
-def count_coverage(connection: Connection) -> Coverage | None:
+def kept_coverage(connection: Connection) -> pb.InteractionKnowledge | None:
+    """What was counted for the current editions; None: nothing was."""
+    row = connection.execute(_KEPT).fetchone()
+    return None if row is None else pb.InteractionKnowledge.FromString(bytes(row[0]))
+
+
+def count_coverage(connection: Connection) -> pb.InteractionKnowledge | None:
     """Counts how much of the current catalogue the current thesaurus can speak about, and keeps it; None where there is no
     thesaurus. To be called after an import of either."""
     with connection.transaction():
@@ -144,7 +153,7 @@ def count_coverage(connection: Connection) -> Coverage | None:
             unresolved=[pb.UnresolvedName(substance=name, specialties=count) for name, count in found.unresolved],
         )
         connection.execute(_COVERAGE, (row[0], kept.SerializeToString(deterministic=True)))
-    return found
+    return kept
 
 
 def _share(share: Share) -> pb.CoverageShare:

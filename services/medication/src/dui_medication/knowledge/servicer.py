@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from dui.medication.v1 import interactions_pb2 as pb
 from dui_kit.calls.call import Call
@@ -119,7 +119,7 @@ class InteractionServicer:
     ) -> pb.GetInteractionKnowledgeResponse:
         """Which edition it is, and what it can speak about."""
         knowledge, told = self._library.current(call), queries.coverage(call)
-        state = knowledge_state(knowledge.thesaurus if knowledge else None, datetime.now(UTC).date(), self._valid_for)
+        state = knowledge_state(knowledge.thesaurus if knowledge else None, call.now.date(), self._valid_for)
         told.state.CopyFrom(_state(state))
         if knowledge:
             told.imported_at.CopyFrom(to_timestamp(knowledge.imported_at))
