@@ -43,6 +43,15 @@ class Received:
     time_remaining: float
 
 
+def _nothing(operation: contract.Operation) -> Message:
+    """An empty answer; a file is one of its kind."""
+    answer = operation.response()
+    if operation.content_type:
+        file: Any = getattr(answer, operation.response_body) if operation.response_body else answer
+        file.content_type = operation.content_type
+    return answer
+
+
 @dataclass
 class Backend(grpc.GenericRpcHandler):
     """Every service of the contract. `answers` by RPC name; without one, an empty answer."""
@@ -61,7 +70,7 @@ class Backend(grpc.GenericRpcHandler):
             self.received.append(Received(operation.name, request, metadata, context.time_remaining() or 0))
             try:
                 told = self.answers.get(operation.name)
-                return told(request, context) if told else operation.response()
+                return told(request, context) if told else _nothing(operation)
             except Refusal as refusal:
                 status = status_of(refusal, metadata.get("accept-language", "fr"))
                 context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))

@@ -65,7 +65,11 @@ class Answering(Upstream):
         super().__init__({}, call_seconds=1)
 
     def call(self, operation: Operation, *_: Any, **__: Any) -> Message:
-        return filled(operation.response())
+        answer = filled(operation.response())
+        if operation.content_type:
+            file: Any = getattr(answer, operation.response_body) if operation.response_body else answer
+            file.content_type = operation.content_type
+        return answer
 
 
 def application() -> Any:

@@ -8,13 +8,18 @@ from typing import Any
 
 import jsonschema
 import pytest
+from dui.options.v1 import options_pb2
 from dui_gateway import contract, openapi, schemas
 from dui_gateway.codec import encoder
 from dui_gateway.contract import Operation
 from dui_kit.calls import validate
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from jsonschema import Draft202012Validator
 
+_F = options_pb2.Format
 OPERATIONS = contract.operations()
 DOCUMENT = openapi.document(OPERATIONS, "https://login.example/realms/dui")
 
@@ -61,6 +66,44 @@ def test_the_examples_of_a_format_are_what_the_services_accept(number: int) -> N
         assert accepts(example), example
 
 
+@pytest.mark.parametrize(
+    ("number", "texts"),
+    [
+        (
+            _F.FORMAT_DECIMAL,
+            ["0", "0.5", "0,5", ".5", "5.", "05", "-1", "1e3", "999999999.999999", "1000000000", "0.0000001"],
+        ),
+        (_F.FORMAT_TIME_OF_DAY, ["00:00", "23:59", "24:00", "8:00", "08h00", "08:60", "08:00:00"]),
+    ],
+)
+def test_a_pattern_that_says_all_takes_what_the_services_take(number: int, texts: list[str]) -> None:
+    accepts, schema = validate.FORMATS[number][0], schemas.FORMATS[number]
+    taken = [text for text in texts if Draft202012Validator({"type": "string", **schema}).is_valid(text)]
+    assert taken == [text for text in texts if accepts(text)]
+    assert 0 < len(taken) < len(texts)
+
+
+def test_a_format_that_needs_words_has_them_after_those_of_the_field() -> None:
+    file = FileDescriptorProto(name="line.proto", package="test", syntax="proto3")
+    file.dependency.append(options_pb2.DESCRIPTOR.name)
+    field = file.message_type.add(name="Line").field.add(name="quantity", number=1, label=1)
+    field.type = FieldDescriptorProto.TYPE_STRING
+    field.options.Extensions[options_pb2.format] = _F.FORMAT_DECIMAL
+    pool = DescriptorPool()
+    for known in (descriptor_pb2.DESCRIPTOR, options_pb2.DESCRIPTOR):
+        pool.AddSerializedFile(known.serialized_pb)
+    pool.Add(file)
+    line = pool.FindMessageTypeByName("test.Line")
+    found = schemas.Schemas()
+    found.sent(line)
+    found.shown(line)
+    sent = found.found["LineInput"]["properties"]["quantity"]
+    read = found.found["Line"]["properties"]["quantity"]
+    assert sent["pattern"] == r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$"
+    assert sent["description"] == read["description"]
+    assert "a point and no comma" in sent["description"]
+
+
 def test_every_format_of_the_contract_is_described() -> None:
     assert set(schemas.FORMATS) == set(validate.FORMATS)
 
@@ -79,7 +122,9 @@ def test_operation_ids_are_unique() -> None:
     assert len(ids) == len(set(ids)) == len(OPERATIONS)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@pytest.mark.parametrize(
+    "operation", [one for one in OPERATIONS if not one.content_type], ids=lambda operation: operation.name
+)
 def test_an_empty_answer_fits_its_schema(operation: Operation) -> None:
     response = operation_of(operation)["responses"][str(operation.success)]
     schema = response["content"]["application/json"]["schema"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
+from mimetypes import MimeTypes
 
 from dui.options.v1 import options_pb2
 from dui_kit.wire.contract import READING
@@ -23,8 +24,13 @@ from google.protobuf.message_factory import GetMessageClass
 
 TIMESTAMP = "google.protobuf.Timestamp"
 FIELD_MASK = "google.protobuf.FieldMask"
+#: A file: its bytes go out as they are, under its media type, never in JSON.
+HTTP_BODY = "google.api.HttpBody"
 
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+_MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*")
+# Those of Python itself: what a machine knows beside them would change the document with the machine.
+_EXTENSIONS = MimeTypes(filenames=())
 # 64-bit integers lose digits in JavaScript, floats lose decimals, maps have no order and no comment: none on REST.
 _SCALARS = frozenset(
     {
@@ -50,6 +56,8 @@ class Operation:
     path: str
     body: str
     response_body: str
+    #: The media type of an answer that is a file; empty: the answer is JSON.
+    content_type: str
     access: options_pb2.Access
     request: type[Message]
     response: type[Message]
@@ -107,10 +115,17 @@ class Operation:
 
     @property
     def result(self) -> Descriptor:
-        """The message that the answer's JSON shows."""
+        """The message that the answer's JSON shows, or the file."""
         output: Descriptor = self.method.output_type
         shown = output.fields_by_name[self.response_body].message_type if self.response_body else None
         return shown or output
+
+    @property
+    def filename(self) -> str:
+        """What a file is called when it is saved, `document.pdf`: by the address without its ids, so it tells of nobody."""
+        head, _, verb = self.path.partition(":")
+        word = verb or [segment for segment in head.split("/") if segment and not segment.startswith("{")][-1]
+        return word + (_EXTENSIONS.guess_extension(self.content_type) or "")
 
     @property
     def resource(self) -> str:
@@ -176,7 +191,7 @@ def operations() -> tuple[Operation, ...]:
     ]
     seen: dict[tuple[str, str], str] = {}
     for operation in found:
-        _check(operation)
+        check(operation)
         address = (operation.verb, _PARAMETER.sub("{}", operation.path))
         if address in seen:
             raise ContractError(f"{operation.rpc} and {seen[address]} have the same address")
@@ -188,26 +203,33 @@ def _operations_of(file: FileDescriptorProto) -> Iterator[Operation]:
     module = import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
     for service in module.DESCRIPTOR.services_by_name.values():
         for method in service.methods:
-            options = method.GetOptions()
-            if not options.HasExtension(annotations_pb2.http):
-                continue
-            http: http_pb2.HttpRule = options.Extensions[annotations_pb2.http]
-            verb = http.WhichOneof("pattern")
-            if verb is None or verb == "custom" or http.additional_bindings:
-                raise ContractError(f"{method.full_name}: one plain binding, please")
-            yield Operation(
-                method=method,
-                verb=verb.upper(),
-                path=getattr(http, verb),
-                body=http.body,
-                response_body=http.response_body,
-                access=options.Extensions[options_pb2.access],
-                request=GetMessageClass(method.input_type),
-                response=GetMessageClass(method.output_type),
-            )
+            if method.GetOptions().HasExtension(annotations_pb2.http):
+                yield operation_of(method)
 
 
-def _check(operation: Operation) -> None:
+def operation_of(method: MethodDescriptor) -> Operation:
+    """The operation that a method with a `google.api.http` is on REST. Raises `ContractError`."""
+    options = method.GetOptions()
+    http: http_pb2.HttpRule = options.Extensions[annotations_pb2.http]
+    verb = http.WhichOneof("pattern")
+    if verb is None or verb == "custom" or http.additional_bindings:
+        raise ContractError(f"{method.full_name}: one plain binding, please")
+    return Operation(
+        method=method,
+        verb=verb.upper(),
+        path=getattr(http, verb),
+        body=http.body,
+        response_body=http.response_body,
+        content_type=options.Extensions[options_pb2.content_type],
+        access=options.Extensions[options_pb2.access],
+        request=GetMessageClass(method.input_type),
+        response=GetMessageClass(method.output_type),
+    )
+
+
+def check(operation: Operation) -> None:
+    """Refuses, with a `ContractError`, an operation that REST cannot serve."""
+
     def fail(why: str) -> ContractError:
         return ContractError(f"{operation.rpc}: {why}")
 
@@ -237,11 +259,25 @@ def _check(operation: Operation) -> None:
         raise fail(f"the response body {operation.response_body} is not a message")
     if operation.verb == "PATCH" and not any(is_mask(field) for field in fields.values()):
         raise fail("an update needs an update_mask")
-    for root in (operation.method.input_type, operation.method.output_type):
+    if (operation.result.full_name == HTTP_BODY) != bool(operation.content_type):
+        raise fail("a file and its content_type need each other")
+    if operation.content_type and not _MEDIA_TYPE.fullmatch(operation.content_type):
+        raise fail(f"{operation.content_type} is no media type")
+    for root in _in_json(operation):
         for message in reachable(root):
             for field in message.fields:
-                if field.type not in _SCALARS or _is_map(field):
+                if field.type not in _SCALARS or _is_map(field) or _is_file(field):
                     raise fail(f"{message.full_name}.{field.name} has a type that JSON clients cannot rely on")
+
+
+def _in_json(operation: Operation) -> tuple[Descriptor, ...]:
+    """The messages that travel as JSON: beside a file, nothing of the response does."""
+    sent: Descriptor = operation.method.input_type
+    return (sent,) if operation.content_type else (sent, operation.method.output_type)
+
+
+def _is_file(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.full_name == HTTP_BODY
 
 
 def _is_map(field: FieldDescriptor) -> bool:
@@ -272,7 +308,7 @@ def rest_messages() -> Mapping[str, Descriptor]:
     return {
         message.full_name: message
         for operation in operations()
-        for root in (operation.method.input_type, operation.method.output_type)
+        for root in _in_json(operation)
         for message in reachable(root)
     }
 

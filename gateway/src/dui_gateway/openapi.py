@@ -226,9 +226,11 @@ def _responses(operation: Operation, operations: tuple[Operation, ...], schemas:
     output = operation.method.output_type
     success: Schema = {
         "description": comments().get(output.full_name, "").rstrip(".") or "Done",
-        "content": {"application/json": {"schema": schemas.shown(operation.result)}},
+        "content": _answer(operation, schemas),
         "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
     }
+    if operation.content_type:
+        success["headers"]["Content-Disposition"] = {"$ref": "#/components/headers/ContentDisposition"}
     found: Schema = {str(operation.success): success}
     if operation.resource:
         success["headers"]["ETag"] = {"$ref": "#/components/headers/ETag"}
@@ -242,6 +244,12 @@ def _responses(operation: Operation, operations: tuple[Operation, ...], schemas:
     for status in statuses(operation):
         found[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     return found
+
+
+def _answer(operation: Operation, schemas: Schemas) -> Schema:
+    if operation.content_type:
+        return {operation.content_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {"application/json": {"schema": schemas.shown(operation.result)}}
 
 
 def _problems() -> Schema:
@@ -322,6 +330,10 @@ _PARAMETERS: Schema = {
     ),
 }
 _HEADERS: Schema = {
+    "ContentDisposition": {
+        "description": "`inline`, and a name for the file that tells of nobody.",
+        "schema": {"type": "string"},
+    },
     "ETag": {"description": "Version of the resource, for `If-Match`.", "schema": {"type": "string"}},
     "Location": {"description": "Address of what was created.", "schema": {"type": "string"}},
     "RequestId": {"description": "Id of this request, for the operator.", "schema": {"type": "string"}},

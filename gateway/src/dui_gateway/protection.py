@@ -10,6 +10,8 @@ from dui_gateway.settings import GatewaySettings
 
 # An API answer is data: nothing in it may run, load, frame or be framed (OWASP REST security).
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+# Nor in a file: an application shows it from its own page, and opened by itself it gets no origin of ours.
+FILE_POLICY = f"{API_POLICY}; sandbox"
 # The documentation page: its own files only, no inline script; it may call this gateway.
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
@@ -26,7 +28,7 @@ _HEADERS = {
     "Content-Security-Policy": API_POLICY,
 }
 _ALLOWED_HEADERS = "Authorization, Content-Type, Accept-Language, Idempotency-Key, If-Match, If-None-Match, Traceparent"
-_EXPOSED_HEADERS = "ETag, Retry-After, WWW-Authenticate, X-Request-Id, Content-Language"
+_EXPOSED_HEADERS = "Content-Disposition, ETag, Retry-After, WWW-Authenticate, X-Request-Id, Content-Language"
 
 
 def headers(settings: GatewaySettings) -> tuple[tuple[str, str], ...]:
@@ -35,6 +37,11 @@ def headers(settings: GatewaySettings) -> tuple[tuple[str, str], ...]:
     if settings.hsts_seconds:
         common["Strict-Transport-Security"] = f"max-age={settings.hsts_seconds}; includeSubDomains"
     return tuple(Headers(common))
+
+
+def file_headers(filename: str) -> dict[str, str]:
+    """What a file has of its own; `filename`: a word of the contract, nothing that somebody typed."""
+    return {"Content-Disposition": f'inline; filename="{filename}"', "Content-Security-Policy": FILE_POLICY}
 
 
 def install(app: Flask, settings: GatewaySettings) -> None:

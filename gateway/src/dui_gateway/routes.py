@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from dui_gateway import bodies, problems, texts
+from dui_gateway import bodies, problems, protection, texts
 from dui_gateway.codec import encoder
 from dui_gateway.contract import Operation
 from dui_gateway.entry import Door, Turned
@@ -69,15 +69,20 @@ def install(app: Gateway, operations: tuple[Operation, ...], parts: Parts) -> No
         app.table.add(operation.verb, operation.path, rule)
 
 
+class NotAsAnnounced(Exception):
+    """A service answers with another kind of file than the contract says."""
+
+
 class View:
-    """The way of one operation: door → inputs → service → JSON, and every failure as a problem document."""
+    """The way of one operation: door → inputs → service → JSON or a file, and every failure as a problem document."""
 
     def __init__(self, operation: Operation, parts: Parts, location: str) -> None:
         self.__name__ = operation.name
         self._operation = operation
         self._parts = parts
         self._inputs = Inputs(operation, max_depth=parts.settings.max_json_depth)
-        self._encode = encoder(operation.result)
+        self._encode = None if operation.content_type else encoder(operation.result)
+        self._file_headers = protection.file_headers(operation.filename)
         self._span = f"{operation.verb} {operation.path}"
         self._labels = {"operation": self._span}
         # Without the address itself: it holds what the caller typed.
@@ -145,6 +150,8 @@ class View:
         ):
             return Response(status=304, headers={"ETag": f'"{etag}"'})
         shown = getattr(reply, operation.response_body) if operation.response_body else reply
+        if self._encode is None:
+            return self._file(shown)
         answer = JsonResponse(orjson.dumps(self._encode(shown)), operation.success, self._parts.headers)
         if etag:
             # Through the checks of Werkzeug, like the address below: these are no constants.
@@ -155,6 +162,13 @@ class View:
             if all(known.values()):
                 answer.headers["Location"] = self._location.format(**known)
         return answer
+
+    def _file(self, shown: Any) -> Response:
+        """The bytes of a file under the media type that the contract says."""
+        announced = self._operation.content_type
+        if shown.content_type != announced:
+            raise NotAsAnnounced(announced)
+        return Response(shown.data, self._operation.success, headers=self._file_headers, content_type=announced)
 
     def _call(
         self,

@@ -62,6 +62,16 @@ FORMATS: dict[int, Schema] = {
     _F.FORMAT_SIREN: {"pattern": "^[0-9]{9}([0-9]{5})?$", "examples": ["732829320"]},
     _F.FORMAT_CIS: {"pattern": "^[0-9]{8}$", "examples": ["60234100"]},
     _F.FORMAT_CIP13: {"pattern": "^3400[0-9]{9}$", "examples": ["3400949497294"]},
+    _F.FORMAT_DECIMAL: {
+        "pattern": r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$",
+        "description": "An exact decimal as a text: a point and no comma, at most 9 digits before it and 6 after it.",
+        "examples": ["0.5", "1000"],
+    },
+    _F.FORMAT_TIME_OF_DAY: {
+        "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        "description": "A time on the clock of the place, `HH:MM`.",
+        "examples": ["08:00", "23:59"],
+    },
 }
 
 
@@ -170,7 +180,7 @@ class Schemas:
         else:
             one = _scalar(field)
             look = FORMATS.get(field.GetOptions().Extensions[options_pb2.format], {})
-            one |= {name: value for name, value in look.items() if name in {"format", "examples"}}
+            one |= {name: value for name, value in look.items() if name in {"format", "description", "examples"}}
         schema: Schema = {"type": "array", "items": one} if field.is_repeated else dict(one)
         if output_only(field):
             schema["readOnly"] = True
@@ -260,9 +270,9 @@ def _object(message: Descriptor, properties: Schema, needed: list[str]) -> Schem
 
 
 def _described(field: FieldDescriptor, schema: Schema) -> Schema:
-    words = comments().get(field.full_name, "")
-    if words:
-        schema["description"] = words
+    words = [comments().get(field.full_name, ""), schema.get("description", "")]
+    if any(words):
+        schema["description"] = " ".join(filter(None, words))
     if field.GetOptions().Extensions[options_pb2.sensitive]:
         schema["x-dui-sensitive"] = True
     if is_mask(field):

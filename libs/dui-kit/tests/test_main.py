@@ -7,13 +7,17 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from dui_kit.calls.snapshots import SOURCES
 from dui_kit.facts import OWNERS
-from dui_kit.main import missing_settings
+from dui_kit.main import missing_settings, unready
 from dui_kit.service import Service
 from dui_kit.settings import ServiceSettings
+from dui_kit.signing import SigningKey
+from pydantic import SecretStr
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +43,22 @@ def test_every_missing_setting_is_named() -> None:
 def test_a_service_does_not_need_its_own_address() -> None:
     assert "DUI_IDENTITY_TARGET" not in missing_settings(service("identity"), "serve")
     assert "DUI_RECORDS_TARGET" in missing_settings(service("identity"), "serve")
+
+
+class Planning(ServiceSettings):
+    """Settings of a service that asks another one."""
+
+    documents_target: str = ""
+
+    def required(self, command: str) -> tuple[str, ...]:
+        return ("documents_target",) if command == "worker" else ()
+
+
+def test_what_a_service_alone_cannot_do_without_is_named_too() -> None:
+    settings = Planning(database_url=SecretStr("postgresql://"), database_relay_url=SecretStr("postgresql://"))
+    planning = Service("planning", settings, (), "dui_planning.migrations")
+    assert missing_settings(planning, "worker") == ["DUI_DOCUMENTS_TARGET"]
+    assert "DUI_DOCUMENTS_TARGET" not in missing_settings(planning, "serve")
 
 
 def test_what_is_set_is_not_missing() -> None:
@@ -101,3 +121,13 @@ def test_a_taken_port_is_the_last_that_a_program_says(command: str, setting: str
         )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"cannot listen on {address}: set {setting} to a free port"
+
+
+def test_a_service_that_needs_a_file_says_before_it_serves_what_is_wrong_with_it(tmp_path: Path) -> None:
+    key = tmp_path / "signing.pem"
+    needing = replace(service("planning"), preflight=lambda: SigningKey(key))
+    assert "signing.pem" in unready(needing, "serve")
+    key.write_text("no key")
+    assert unready(needing, "check") == "signing.pem holds no key in PEM"
+    assert unready(needing, "migrate") == ""
+    assert unready(service("planning"), "serve") == ""

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
+from dui.access.v1 import facts_pb2
 from dui.identity.v1 import professions_pb2, staff_pb2
 from dui.options.v1 import options_pb2
 from dui.records.v1 import allergies_pb2, beneficiaries_pb2
+from dui_kit.calls.access import decision
 from dui_kit.calls.pages import Page, page_of
 from dui_kit.calls.patch import apply_mask
 from dui_kit.calls.seals import Seals
-from dui_kit.calls.validate import MAX_VIOLATIONS, Validator
+from dui_kit.calls.validate import Validator
 from dui_kit.calls.visibility import Place
-from dui_kit.errors import Refusal
+from dui_kit.errors import MAX_VIOLATIONS, Code, Reason, Refusal, Violation
+from dui_kit.facts import FACTS, message_of
 from dui_kit.times import from_micros, from_timestamp, micros, to_timestamp
-from dui_kit.wire.contract import NAMED_VALUES, accepted_values, descriptor_of, event_of, rule_of
+from dui_kit.wire.contract import NAMED_VALUES, READING, accepted_values, descriptor_of, event_of, label_fr, rule_of
 from dui_kit.wire.status import language_of, status_of
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
+from google.rpc import error_details_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +60,14 @@ def test_any_other_text_is_no_page_token(text: str) -> None:
 def test_a_page_is_bounded(size: int) -> None:
     with pytest.raises(Refusal, match="PAGE_SIZE_INVALID"):
         ask(size=size)
+
+
+def test_what_another_key_or_context_sealed_cannot_be_opened_and_does_not_stop_who_can_ask_again() -> None:
+    sealed = SEALS.seal(b"kept", b"context")
+    assert SEALS.opened(sealed, b"context") == b"kept"
+    assert SEALS.opened(sealed, b"another") is None
+    assert Seals("cd" * 32).opened(sealed, b"context") is None
+    assert SEALS.opened(b"", b"context") is None
 
 
 @pytest.mark.parametrize("key", ["", "ab", "zz" * 32])
@@ -176,6 +189,42 @@ def test_the_rule_of_a_method_says_who_what_and_where() -> None:
     assert rule.beneficiary_path == ("beneficiary_id",)
 
 
+C, A = options_pb2.Category, options_pb2.Action
+DOCTOR = 4
+
+
+def rights_of_a_doctor() -> list[int]:
+    """The rights of a doctor as the projection of the policy holds them."""
+    medication = facts_pb2.Right(
+        category=C.CATEGORY_MEDICATION, actions=[A.ACTION_READ, A.ACTION_WRITE, A.ACTION_PRESCRIBE, A.ACTION_VALIDATE]
+    )
+    policy = facts_pb2.PolicyChanged(policy_id="profession-4", version=1, profession=DOCTOR, rights=[medication])
+    fact = FACTS["dui.access.v1.PolicyChanged"]
+    rights = fact.writes["rights"](policy)
+    assert message_of(fact, SimpleNamespace(profession=DOCTOR, version=1, rights=rights)) == policy
+    assert isinstance(rights, list)
+    return rights
+
+
+def test_every_action_of_the_contract_has_its_bit_in_the_policy_of_the_projections() -> None:
+    # Bit n is action n; a smallint of PostgreSQL is signed and holds the bits 0 to 14.
+    assert rights_of_a_doctor()[C.CATEGORY_MEDICATION - 1] == 0b1_1000_0110
+    assert max(A.values()) <= 14
+
+
+def test_to_prescribe_and_to_validate_are_changes_and_not_readings() -> None:
+    assert {A.ACTION_READ, A.ACTION_SEARCH} == READING
+
+
+def test_a_doctor_who_opened_a_record_in_an_emergency_may_prescribe_there_and_not_administer_rights() -> None:
+    # A doctor of another place: no assignment reaches the person, the emergency opening does.
+    row = (True, "account", True, None, None, DOCTOR, rights_of_a_doctor(), None, ["person"])
+    shut, open_ = decision([(*row, False)]), decision([(*row, True)])
+    assert shut.categories(A.ACTION_PRESCRIBE) == frozenset()
+    assert open_.categories(A.ACTION_PRESCRIBE) == {C.CATEGORY_MEDICATION}
+    assert open_.categories(A.ACTION_ADMINISTER) == frozenset()
+
+
 def test_an_unknown_value_is_told_with_those_that_are_known_but_not_with_all_of_a_long_list() -> None:
     sex = beneficiaries_pb2.Beneficiary.DESCRIPTOR.fields_by_name["sex"]
     assert accepted_values(sex) == "SEX_FEMALE, SEX_MALE, SEX_INDETERMINATE"
@@ -217,6 +266,19 @@ def test_a_refusal_names_so_many_faults_that_it_can_travel() -> None:
     assert len(status_of(refused.value, "fr").SerializeToString()) < 6_000
 
 
+def test_a_refusal_of_rules_with_many_faults_travels_with_as_many_as_fit() -> None:
+    """What a method found is not cut where it is found: a check shows all of it."""
+    long = Reason("UNIT_UNKNOWN", Code.INVALID_ARGUMENT, fr="é" * 900, en="e" * 900)
+    short = Reason("TOO_MANY", Code.INVALID_ARGUMENT, fr="é" * 20, en="e" * 20)
+    for reason, fitting in ((long, 2), (short, MAX_VIOLATIONS)):
+        refusal = Refusal.of(tuple(Violation(reason, f"prescription.orders[{n}].unit") for n in range(200)))
+        status = status_of(refusal, "fr")
+        bad = error_details_pb2.BadRequest()
+        assert any(detail.Unpack(bad) for detail in status.details)
+        assert len(bad.field_violations) == fitting
+        assert len(status.SerializeToString()) < 6_000
+
+
 WHOLE, EHPAD, NORTH, SOUTH, FOYER = (
     Place(None),
     Place("ehpad"),
@@ -237,3 +299,9 @@ WHOLE, EHPAD, NORTH, SOUTH, FOYER = (
 )
 def test_an_assignment_covers_what_lies_wholly_in_its_place(place: Place, covered: set[Place]) -> None:
     assert {other for other in (WHOLE, EHPAD, NORTH, SOUTH, FOYER) if place.covers(other)} == covered
+
+
+def test_a_french_reader_sees_the_label_of_a_value_and_nothing_for_what_is_not_told() -> None:
+    kind = options_pb2.DESCRIPTOR.enum_types_by_name["Category"]
+    told = {number: label_fr(kind, number) for number in (0, options_pb2.CATEGORY_SOCIAL, 9999)}
+    assert told == {0: "", options_pb2.CATEGORY_SOCIAL: "Social", 9999: ""}

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from dui_identity.journal import chain, heads
 from dui_identity.journal.verify import Report, verify
 from dui_identity.testing import JournalWriter, append_batch
-from dui_kit import testing
+from dui_kit import signing, testing
 from dui_kit.db import migrate
 from dui_kit.db.database import make_engine, raw, tenant_session
 from dui_kit.ids import new_id
@@ -51,7 +51,7 @@ class Platform:
 
     def sign(self, tenant_id: str) -> None:
         with tenant_session(self.engine, tenant_id) as session:
-            heads.sign_head(raw(session), tenant_id, heads.SigningKey(self.sources.key_file))
+            heads.sign_head(raw(session), tenant_id, signing.SigningKey(self.sources.key_file))
         with tenant_session(self.engine, tenant_id) as session:
             heads.export(raw(session), tenant_id, self.sources.heads)
 

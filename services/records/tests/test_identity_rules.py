@@ -45,6 +45,12 @@ def test_the_codes_of_the_rules_are_those_of_the_contract() -> None:
         assert {prefix + code.name: code.value for code in ours} == {k: v for k, v in theirs.items() if v}
 
 
+@pytest.mark.parametrize("status", IdentityStatus)
+def test_the_national_identifier_of_a_qualified_identity_alone_may_be_used(status: IdentityStatus) -> None:
+    expected = INS if status is IdentityStatus.QUALIFIEE else None
+    assert rules.usable_identifier(identity(status, national_identifier=INS)) == expected
+
+
 # ------------------------------------------------------------------------------------------------------------ documents
 
 

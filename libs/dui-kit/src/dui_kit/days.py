@@ -23,6 +23,11 @@ def latest_day(now: datetime) -> date:
     return (now.astimezone(UTC) + EARLIEST_ZONE).date()
 
 
+def earliest_day(now: datetime) -> date:
+    """The earliest calendar day that it is somewhere in France at `now`."""
+    return (now.astimezone(UTC) - LATEST_ZONE).date()
+
+
 def day_begins(day: date) -> datetime:
     """The first instant at which it is `day` somewhere in France."""
     return datetime.combine(day, time(), UTC) - EARLIEST_ZONE

@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: A refusal travels in the metadata of gRPC, which takes 8 kB: it names no more than so many faults, and no more once their
+#: texts are so long.
+MAX_VIOLATIONS = 20
+MAX_CHARACTERS = 3_000
+
 
 class Code(StrEnum):
     """The gRPC status codes that a refusal may have."""

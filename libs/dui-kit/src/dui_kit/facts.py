@@ -26,7 +26,7 @@ from dui_kit.wire.contract import descriptor_of, event_of
 
 #: Room for categories to come: rights arrays of every version have this length.
 CATEGORY_SLOTS = 32
-#: The associations that a service knows, suspended ones included; for its relay role, which sees all of them.
+#: The associations that a service knows, suspended ones included; for its relay role and its owner, which see all of them.
 KNOWN_TENANTS = "SELECT tenant_id::text FROM access_tenant ORDER BY tenant_id"
 
 Write = Callable[[Any], object]

@@ -33,12 +33,24 @@ def missing_settings(service: Service, command: str) -> list[str]:
         # Owners of facts are asked before a refusal: without their address, a new admission would be refused for a moment.
         needed += [f"{owner}_target" for owner in OWNERS if owner != service.name]
     settings = service.settings
+    needed += settings.required(command)
     values = {name: getattr(settings, name) for name in needed}
     return [
         f"DUI_{name.upper()}"
         for name, value in values.items()
         if not (value.get_secret_value() if isinstance(value, SecretStr) else value)
     ]
+
+
+def unready(service: Service, command: str) -> str:
+    """What is wrong with what a service reads before it serves; empty: nothing."""
+    if service.preflight is None or command not in {"serve", "check"}:
+        return ""
+    try:
+        service.preflight()
+    except (OSError, ValueError) as error:
+        return str(error)
+    return ""
 
 
 def check(service: Service) -> int:
@@ -65,6 +77,10 @@ def main(name: str, build: Callable[[], Service]) -> None:
     if missing := missing_settings(service, chosen):
         telemetry.setup(name, service.settings.log_level)
         telemetry.log.error("settings are missing", command=chosen, settings=", ".join(missing))
+        sys.exit(2)
+    if problem := unready(service, chosen):
+        telemetry.setup(name, service.settings.log_level)
+        telemetry.log.error("a file that is needed cannot be used", command=chosen, problem=problem)
         sys.exit(2)
     match chosen:
         case "serve":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,6 +43,8 @@ class Service:
     journal_keeper: JournalKeeper | None = None
     #: The rights are its own: its projections of them are never old.
     owns_rights: bool = False
+    #: Reads what it cannot serve without, a key in a file; OSError or ValueError says what is wrong with it.
+    preflight: Callable[[], object] | None = None
 
     def methods(self) -> dict[str, Method]:
         """Every RPC by its full name, `package.Service/Method`; ValueError for one without a rule or without an answer."""

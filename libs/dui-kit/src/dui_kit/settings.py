@@ -72,6 +72,11 @@ class ServiceSettings(BaseSettings):
         found: str = getattr(self, f"{owner}_target")
         return found
 
+    def required(self, command: str) -> tuple[str, ...]:
+        """Fields that a command of this service cannot do without, beyond those of every service."""
+        del command
+        return ()
+
     @property
     def clients(self) -> frozenset[str]:
         """Clients whose tokens are accepted."""

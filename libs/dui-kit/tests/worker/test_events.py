@@ -7,8 +7,10 @@ import random
 from collections import defaultdict
 from typing import Any
 
+import psycopg
 import pytest
 from dui.access.v1 import facts_pb2
+from dui_kit.calls.outbox import announce_to_all
 from dui_kit.ids import new_id
 from dui_kit.settings import ServiceSettings
 from dui_kit.worker import Consumer, Event, WorkerCall
@@ -214,6 +216,31 @@ def test_an_event_that_jetstream_refuses_parks_its_aggregate_and_no_other(store:
 
     asyncio.run(scenario())
     assert store.effects(tenant) == [(good, 1), (good, 2), (bad, 1), (bad, 2)]
+
+
+def test_what_is_the_same_for_all_is_told_to_each_association_once_or_to_nobody(store: Any) -> None:
+    """More associations than one statement takes; by the owner, who imports what is the same for all."""
+    tenants = sorted(store.tenant() for _ in range(120))
+    store.admin("UPDATE access_tenant SET active = false WHERE tenant_id = %s", (tenants[7],))
+
+    def tell(version: int, *, fails: bool = False) -> None:
+        with psycopg.connect(store.urls.owner_url, autocommit=True) as connection, connection.transaction():
+            announce_to_all(connection, "records", perimeter("all", version))
+            if fails:
+                raise RuntimeError
+
+    async def scenario() -> None:
+        async with running(FakeService("records", store.settings(), consumers=[noting()])):
+            with pytest.raises(RuntimeError):
+                await asyncio.to_thread(tell, 1, fails=True)
+            await asyncio.to_thread(tell, 2)
+            await soon(lambda: sum(len(store.effects(tenant)) for tenant in tenants) >= len(tenants))
+
+    asyncio.run(scenario())
+    assert {tenant: store.effects(tenant) for tenant in tenants} == {tenant: [("all", 2)] for tenant in tenants}
+    assert store.unpublished() == 0
+    with psycopg.connect(store.urls.owner_url) as connection, pytest.raises(ValueError, match="cannot be published"):
+        announce_to_all(connection, "records", facts_pb2.Right())
 
 
 def test_headers_are_cloudevents_and_carry_the_trace(store: Any, nats_server: Nats) -> None:

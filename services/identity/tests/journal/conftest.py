@@ -16,7 +16,7 @@ from dui.journal.v1 import journal_pb2
 from dui_identity.journal import chain, heads
 from dui_identity.journal.verify import Report, verify
 from dui_identity.testing import JournalWriter, append_batch
-from dui_kit import testing
+from dui_kit import signing, testing
 from dui_kit.db import migrate
 from dui_kit.db.database import make_engine, raw, tenant_session
 from sqlalchemy import Engine
@@ -60,7 +60,7 @@ class Journal:
 
     def sign(self, tenant_id: str) -> None:
         """What the job does for one association."""
-        key = heads.SigningKey(self.key_file)
+        key = signing.SigningKey(self.key_file)
         with tenant_session(self.engine, tenant_id) as session:
             heads.sign_head(raw(session), tenant_id, key)
         with tenant_session(self.engine, tenant_id) as session:
@@ -74,7 +74,7 @@ class Journal:
     def verify(self, tenant_id: str, **more: Any) -> Report:
         """The verification, as the app role."""
         with tenant_session(self.engine, tenant_id) as session:
-            return verify(raw(session), tenant_id, heads.known_keys(self.key_file), self.folder, **more)
+            return verify(raw(session), tenant_id, signing.known_keys(self.key_file), self.folder, **more)
 
     def codes(self, tenant_id: str, **more: Any) -> set[str]:
         """The codes of what is wrong."""

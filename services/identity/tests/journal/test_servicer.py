@@ -21,6 +21,7 @@ from dui_identity.journal import chain, heads, servicer
 from dui_identity.journal.servicer import JournalServicer
 from dui_identity.journal.verify import Limits, verify
 from dui_identity.testing import Association, JournalWriter, append_batch, open_association
+from dui_kit import signing
 from dui_kit.db.database import raw, tenant_session
 from dui_kit.ids import new_id
 from dui_kit.testing import CallFailed, Harness
@@ -187,7 +188,7 @@ def test_verification_tells_what_is_signed_and_what_is_wrong(reader: Reader, key
     for _ in range(3):
         reader.append()
     with tenant_session(reader.association.harness.engine, tenant_id) as session:
-        heads.sign_head(raw(session), tenant_id, heads.SigningKey(key_file))
+        heads.sign_head(raw(session), tenant_id, signing.SigningKey(key_file))
     with tenant_session(reader.association.harness.engine, tenant_id) as session:
         heads.export(raw(session), tenant_id, folder)
     reader.append()
@@ -212,7 +213,7 @@ def test_of_a_long_journal_the_newest_stretch_is_verified_and_the_answer_says_wh
         reader.append()
         reader.append()
         with tenant_session(engine, tenant_id) as session:
-            heads.sign_head(raw(session), tenant_id, heads.SigningKey(key_file))
+            heads.sign_head(raw(session), tenant_id, signing.SigningKey(key_file))
         with tenant_session(engine, tenant_id) as session:
             heads.export(raw(session), tenant_id, folder)
     monkeypatch.setattr(servicer, "VERIFIED_BY_CALL", Limits(entries=3, heads=1_000, seconds=60.0))
@@ -223,7 +224,7 @@ def test_of_a_long_journal_the_newest_stretch_is_verified_and_the_answer_says_wh
     reader.association.harness.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index = 2", (tenant_id,))
     assert reader.verify().valid
     with tenant_session(engine, tenant_id) as session:
-        report = verify(raw(session), tenant_id, heads.known_keys(key_file), folder)
+        report = verify(raw(session), tenant_id, signing.known_keys(key_file), folder)
     assert ("MISSING_ENTRY", 2) in {(defect.code, defect.chain_index) for defect in report.defects}
     # One inside it is found by the call.
     reader.association.harness.admin("DELETE FROM journal_entry WHERE tenant_id = %s AND chain_index = 5", (tenant_id,))

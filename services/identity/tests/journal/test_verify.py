@@ -16,6 +16,7 @@ from dui.journal.v1 import journal_pb2
 from dui_identity.journal import heads, verify
 from dui_identity.journal.rules import Defect, Head, digest, link
 from dui_identity.journal.verify import Limits, Report, compare_counters
+from dui_kit import signing
 from dui_kit.db.database import raw, tenant_session
 from dui_kit.ids import new_id
 from dui_kit.times import micros
@@ -338,7 +339,7 @@ def test_an_index_of_persons_that_there_was_no_time_for_is_not_called_compared(j
 
 def test_an_index_of_persons_that_does_not_answer_does_not_hold_up_the_call(journal: Any, tenant: str) -> None:
     impatient = Limits(entries=1_000, heads=1_000, seconds=0.2)
-    key_file = heads.known_keys(journal.key_file)
+    key_file = signing.known_keys(journal.key_file)
     with (
         psycopg.connect(journal.urls.admin_url) as other,
         tenant_session(journal.engine, tenant) as session,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE_BYTES = 12
@@ -28,3 +29,10 @@ class Seals:
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """The data; InvalidTag or ValueError when they were altered, or the key or the context is another."""
         return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
+
+    def opened(self, sealed: bytes, context: bytes) -> bytes | None:
+        """The data, or None when they cannot be read any more: for what can be asked for again."""
+        try:
+            return self.open(sealed, context)
+        except (InvalidTag, ValueError):
+            return None

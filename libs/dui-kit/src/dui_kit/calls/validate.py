@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -18,16 +19,12 @@ from google.protobuf.message import Message
 
 from dui_kit import identifiers
 from dui_kit.calls.patch import behaviours
-from dui_kit.errors import Refusal, Violation
+from dui_kit.errors import MAX_CHARACTERS, MAX_VIOLATIONS, Refusal, Violation
 from dui_kit.wire import texts
 from dui_kit.wire.contract import accepted_numbers, accepted_values, descriptor_of
 
 DEFAULT_MAX_LENGTH = 200
 DEFAULT_MAX_ITEMS = 100
-#: A refusal travels in the metadata of gRPC, which takes 8 kB: it names no more than so many faults, and no more once their
-#: texts are so long.
-MAX_VIOLATIONS = 20
-MAX_CHARACTERS = 3_000
 
 Report = Callable[[Violation], None]
 Check = Callable[[Message, str, Report], None]
@@ -40,6 +37,9 @@ _EMAIL = re.compile(
 _PHONE = re.compile(r"\+[1-9]\d{6,14}|0[1-9](?:[ .-]?\d\d){4}")
 _INSEE = re.compile(r"(?:\d{2}|2[AB])\d{3}")
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+# A zero in front is no number that somebody meant: "05" may be 5, or 0.5 without its point.
+_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?")
+_TIME_OF_DAY = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _INS_OIDS = frozenset(f"1.2.250.1.213.1.4.{leaf}" for leaf in (8, 9, 10, 11))
 _TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)  # years 1 to 9999, as google.protobuf.Timestamp says
 
@@ -115,6 +115,22 @@ FORMATS: dict[int, tuple[Callable[[str], object], str, str]] = {
         identifiers.check_cip13,
         "un code CIP13 : 13 chiffres, clé comprise, à partir de 3400",
         "a CIP13 code: 13 digits with a right key, beginning with 3400",
+    ),
+    F.FORMAT_DECIMAL: (
+        _DECIMAL.fullmatch,
+        (
+            "un nombre écrit avec un point et non une virgule, par exemple 0.5 : au plus 9 chiffres avant le point et 6 après, "
+            "sans signe, sans exposant et sans zéro inutile devant"
+        ),
+        (
+            "a number written with a point and no comma, for example 0.5: at most 9 digits before the point and 6 after it, "
+            "no sign, no exponent and no needless zero in front"
+        ),
+    ),
+    F.FORMAT_TIME_OF_DAY: (
+        _TIME_OF_DAY.fullmatch,
+        "une heure HH:MM, de 00:00 à 23:59",
+        "a time of the day HH:MM, 00:00 to 23:59",
     ),
 }
 
@@ -225,12 +241,19 @@ def _read_only(field: FieldDescriptor) -> Check:
     return check
 
 
+def _invisible(text: str) -> bool:
+    """Whether nothing of a text can be seen: spaces, or characters that only join and turn others."""
+    if text.isascii():
+        return not text.strip()
+    return all(letter.isspace() or unicodedata.category(letter) == "Cf" for letter in text)
+
+
 def _required(field: FieldDescriptor) -> Check:
     is_set, name = _is_set(field), field.name
     blank = field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
 
     def check(message: Message, path: str, report: Report) -> None:
-        if not is_set(message) or (blank and not getattr(message, name).strip()):
+        if not is_set(message) or (blank and _invisible(getattr(message, name))):
             report(Violation(texts.FIELD_REQUIRED, path + name))
 
     return check

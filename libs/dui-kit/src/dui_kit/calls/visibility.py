@@ -73,16 +73,21 @@ def check_covers(call: Call, places: Iterable[Place], *, field: str) -> None:
         raise Refusal(BEYOND_REACH, field=field)
 
 
-def visible_beneficiaries(call: Call, *, facility_id: str | None = None) -> Select[tuple[str]]:
+def visible_beneficiaries(
+    call: Call, *, facility_id: str | None = None, unit_id: str | None = None
+) -> Select[tuple[str]]:
     """The ids of the persons whom the caller may reach for the call's rule, as a subquery for `IN`: list RPCs join it.
 
-    With a category rule, only persons for whom that category is open; with `any_category`, any of `call.categories`.
+    With a category rule, only persons for whom that category is open; with `any_category`, any of `call.categories`. `facility_id`,
+    `unit_id`: only those who are followed there; whoever is in no unit is in the list of none.
     """
-    visible = visible_categories(call, facility_id=facility_id).subquery()
+    visible = visible_categories(call, facility_id=facility_id, unit_id=unit_id).subquery()
     return select(visible.c.beneficiary_id)
 
 
-def visible_categories(call: Call, *, facility_id: str | None = None) -> Select[tuple[str, int]]:
+def visible_categories(
+    call: Call, *, facility_id: str | None = None, unit_id: str | None = None
+) -> Select[tuple[str, int]]:
     """The persons whom the caller may reach and the categories that are open for each: what is open for one need not be for
     another. Of the rule's category, or with `any_category` of all `call.categories`."""
     wanted = [call.rule.category] if call.rule.category else sorted(call.categories)
@@ -116,4 +121,6 @@ def visible_categories(call: Call, *, facility_id: str | None = None) -> Select[
     )
     if facility_id is not None:
         statement = statement.where(q.facility_id == facility_id)
+    if unit_id is not None:
+        statement = statement.where(q.unit_id == unit_id)
     return statement

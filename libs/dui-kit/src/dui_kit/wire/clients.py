@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+from collections.abc import Callable
 from typing import TypeVar
 
 import grpc
@@ -55,3 +57,40 @@ class Client:
             if self._channel is not None:
                 self._channel.close()
                 self._channel = None
+
+
+class Breaker:
+    """Leaves another service alone that did not answer: every question to it holds a thread.
+
+    After some failures in a row it is asked once in each pause, by whoever comes first; the others go on without it.
+    """
+
+    def __init__(self, *, failures: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """`failures`: in a row, after which it is left alone; `seconds`: of a pause."""
+        self._most, self._seconds, self._clock = failures, seconds, clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._paused_until = 0.0
+
+    def may_ask(self) -> bool:
+        """Whether it is asked now."""
+        with self._lock:
+            if self._failures < self._most:
+                return True
+            now = self._clock()
+            if now < self._paused_until:
+                return False
+            # Until it is known how that went, nobody else asks.
+            self._paused_until = now + self._seconds
+            return True
+
+    def failed(self) -> None:
+        """It did not answer."""
+        with self._lock:
+            self._failures += 1
+            self._paused_until = self._clock() + self._seconds
+
+    def answered(self) -> None:
+        """It answered, whatever it said."""
+        with self._lock:
+            self._failures = 0

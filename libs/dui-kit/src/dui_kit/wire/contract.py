@@ -142,6 +142,12 @@ def rule_of(method: MethodDescriptor) -> Rule:
     )
 
 
+def label_fr(kind: EnumDescriptor, number: int) -> str:
+    """What a French reader sees of a value of an enumeration; empty for "not told" and for an unknown value."""
+    value = kind.values_by_number.get(number)
+    return value.GetOptions().Extensions[options_pb2.label_fr] if value is not None else ""
+
+
 @cache
 def operation_labels() -> Mapping[str, str]:
     """What a French reader sees of each operation, `dui.records.v1.StayService/CreateStay`: of every service.

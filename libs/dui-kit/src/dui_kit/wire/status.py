@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from dui_kit.errors import Refusal
+from dui_kit.errors import MAX_CHARACTERS, MAX_VIOLATIONS, Refusal
 
 DOMAIN = "dui"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -37,10 +37,13 @@ def status_of(refusal: Refusal, language: str) -> status_pb2.Status:
     fields = [violation for violation in refusal.violations if violation.field]
     if fields:
         bad = error_details_pb2.BadRequest()
-        for violation in fields:
-            bad.field_violations.add(
-                field=violation.field, description=violation.text(language), reason=violation.reason.name
-            )
+        characters = len(message)
+        for violation in fields[:MAX_VIOLATIONS]:
+            description = violation.text(language)
+            characters += len(description)
+            if bad.field_violations and characters > MAX_CHARACTERS:
+                break
+            bad.field_violations.add(field=violation.field, description=description, reason=violation.reason.name)
         status.details.add().Pack(bad)
     return status
 

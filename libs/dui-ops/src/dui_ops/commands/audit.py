@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from dui_identity.journal.heads import known_keys
 from dui_identity.journal.rules import Defect
 from dui_identity.journal.verify import Report, compare_counters, verify
+from dui_kit.signing import known_keys
 
 from dui_ops import operator
 from dui_ops.associations import resolve

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import psycopg
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from dui_kit.db.database import raw
+from dui_kit.signing import SigningKey
 from dui_kit.times import micros
 from dui_kit.worker import Job, WorkerContext
 
 from dui_identity.journal.rules import Head, SignedHead, digest
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-Keys: TypeAlias = Mapping[str, Ed25519PublicKey]
-
-_PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----\n?", re.DOTALL)
-
 # Head and sources in one statement: both change in one transaction.
 #: Seconds between two looks at what is to be signed.
 LOOK_SECONDS = 60.0
@@ -44,52 +32,6 @@ _INSERT = """INSERT INTO journal_signed_head (tenant_id, head_index, chain_index
 VALUES (%s, %s, %s, %s, %s)"""
 _AFTER = """SELECT payload, signature FROM journal_signed_head WHERE tenant_id = %s AND head_index > %s
 ORDER BY head_index"""
-
-
-class SigningKey:
-    """The Ed25519 key of the journal."""
-
-    def __init__(self, file: Path) -> None:
-        """`file`: its first PEM block is the key, PKCS 8, without a password; ValueError when it holds another kind of key."""
-        self._key = _private(_blocks(file)[0])
-        self.public = self._key.public_key()
-
-    def sign(self, payload: str) -> bytes:
-        """The signature of a head."""
-        return self._key.sign(payload.encode())
-
-
-def known_keys(file: Path) -> Keys:
-    """The keys by which heads are signed, by their ids: that of the first PEM block, private or public, and the public ones
-    of the blocks after it, which it has replaced. ValueError for another kind of key."""
-    first, *earlier = _blocks(file)
-    keys = [load_pem_public_key(first) if b"PUBLIC KEY" in first else _private(first).public_key()]
-    keys += map(load_pem_public_key, earlier)
-    if not all(isinstance(key, Ed25519PublicKey) for key in keys):
-        message = "the keys of the journal must be Ed25519 keys"
-        raise ValueError(message)
-    return {key_id(key): key for key in keys if isinstance(key, Ed25519PublicKey)}
-
-
-def _private(pem: bytes) -> Ed25519PrivateKey:
-    key = load_pem_private_key(pem, password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        message = "DUI_AUDIT_SIGNING_KEY_FILE must hold an Ed25519 key (openssl genpkey -algorithm ed25519)"
-        raise ValueError(message)  # noqa: TRY004 (a wrong file, not a wrong type)
-    return key
-
-
-def _blocks(file: Path) -> list[bytes]:
-    found = _PEM.findall(file.read_bytes())
-    if not found:
-        message = "DUI_AUDIT_SIGNING_KEY_FILE holds no key in PEM"
-        raise ValueError(message)
-    return found
-
-
-def key_id(key: Ed25519PublicKey) -> str:
-    """A short name of a key: heads tell by it which one has signed them."""
-    return sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
 def is_signed(signed: SignedHead, key: Ed25519PublicKey) -> bool:
@@ -124,10 +66,10 @@ def sign_head(
         sources=sources,
         signed_at=now.astimezone(UTC).isoformat(),
         previous=digest(last[2]) if last else "",
-        key_id=key_id(key.public),
+        key_id=key.id,
     )
     payload = head.payload()
-    connection.execute(_INSERT, (tenant_id, head.head_index, chain_index, payload, key.sign(payload)))
+    connection.execute(_INSERT, (tenant_id, head.head_index, chain_index, payload, key.sign(payload.encode())))
     return head
 
 

@@ -12,11 +12,11 @@ from dui.journal.v1 import journal_pb2
 from dui_kit.calls.call import Call
 from dui_kit.db.database import raw
 from dui_kit.errors import Refusal, not_found
+from dui_kit.signing import known_keys
 from dui_kit.times import from_micros, micros
 from dui_kit.wire.contract import operation_labels
 from sqlalchemy import text
 
-from dui_identity.journal.heads import known_keys
 from dui_identity.journal.rules import VERIFICATION_UNDER_WAY
 from dui_identity.journal.verify import Limits, verify
 

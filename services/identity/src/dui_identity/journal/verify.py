@@ -19,11 +19,12 @@ from typing import Any
 
 import psycopg
 from dui.journal.v1 import journal_pb2
+from dui_kit.signing import Keys
 from dui_kit.times import from_micros, micros
 from google.protobuf.message import DecodeError
 
 from dui_identity.journal.chain import is_denied, subjects_of
-from dui_identity.journal.heads import Keys, is_signed, read_file
+from dui_identity.journal.heads import is_signed, read_file
 from dui_identity.journal.rules import ChainCheck, Defect, Head, SignedHead, Stored, digest, genesis
 
 Connection = psycopg.Connection[tuple[Any, ...]]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dui.records.v1 import stays_pb2 as pb
-from dui_kit.calls.call import Call
-from dui_kit.calls.stamps import stamp_version
 from dui_kit.db.columns import AnyRow
 from dui_kit.times import to_timestamp
 
 
-def to_version(row: AnyRow) -> pb.Admission:
-    """The version that a row holds, as it goes to the history."""
-    message = pb.Admission(
+def content_of(row: AnyRow) -> pb.Admission:
+    """The content of a row, with its ids."""
+    return pb.Admission(
         admission_id=row.admission_id,
         beneficiary_id=row.beneficiary_id,
         facility_id=row.facility_id,
@@ -23,12 +21,3 @@ def to_version(row: AnyRow) -> pb.Admission:
         decision_reason=row.decision_reason,
         decided_at=to_timestamp(row.decided_at) if row.decided_at else None,
     )
-    stamp_version(message.version, row)
-    return message
-
-
-def to_proto(call: Call, row: AnyRow) -> pb.Admission:
-    """The request, as its readers get it."""
-    message = to_version(row)
-    message.etag = call.etag(row.admission_id, row.version)
-    return message

@@ -12,7 +12,7 @@ from dui_kit.days import parse_day
 from sqlalchemy import select
 
 from dui_records.admissions import queries, rules
-from dui_records.admissions.mapping import to_proto
+from dui_records.admissions.queries import ADMISSION
 from dui_records.admissions.tables import OPEN, admission
 from dui_records.beneficiaries.queries import lock_group
 
@@ -30,9 +30,10 @@ class AdmissionServicer:
         requested_on, wished_entry_on = date.fromisoformat(asked.requested_on), parse_day(asked.wished_entry_on)
         facility = places.facility_of(call, asked.facility_id, field="admission.facility_id")
         rules.check_request(requested_on, wished_entry_on, lock_group(call).died_on, facility.day(call.now))
-        row = queries.add(
+        row = ADMISSION.add(
             call,
             {
+                "status": int(rules.AdmissionStatus.REQUESTED),
                 "facility_id": asked.facility_id,
                 "modality": asked.modality,
                 "requested_on": requested_on,
@@ -40,34 +41,33 @@ class AdmissionServicer:
                 "origin": asked.origin.strip() or None,
             },
         )
-        return pb.CreateAdmissionResponse(admission=to_proto(call, row))
+        return pb.CreateAdmissionResponse(admission=ADMISSION.to_message(row))
 
     def GetAdmission(self, request: pb.GetAdmissionRequest, call: Call) -> pb.GetAdmissionResponse:
         """Reads a request."""
-        row = queries.of_person(call, request.admission_id, field="admission_id")
-        return pb.GetAdmissionResponse(admission=to_proto(call, row))
+        row = ADMISSION.of_person(call, request.admission_id)
+        return pb.GetAdmissionResponse(admission=ADMISSION.to_message(row))
 
     def ListAdmissions(self, request: pb.ListAdmissionsRequest, call: Call) -> pb.ListAdmissionsResponse:
         """The requests of a person, newest first (ids grow with time)."""
-        query = select(*queries.COLUMNS).where(
+        query = select(*ADMISSION.columns).where(
             _a.tenant_id == call.tenant_id, _a.beneficiary_id.in_(call.beneficiary_ids)
         )
         rows, token = call.page(request).fetch(call.session, query, _a.admission_id, newest_first=True)
-        return pb.ListAdmissionsResponse(admissions=[to_proto(call, row) for row in rows], next_page_token=token)
+        return pb.ListAdmissionsResponse(admissions=[ADMISSION.to_message(row) for row in rows], next_page_token=token)
 
     def ListAdmissionVersions(
         self, request: pb.ListAdmissionVersionsRequest, call: Call
     ) -> pb.ListAdmissionVersionsResponse:
         """Every version of a request, newest first."""
-        row = queries.of_person(call, request.admission_id, field="admission_id")
-        versions, token = call.versions(row.admission_id, pb.Admission, call.page(request))
+        versions, token = ADMISSION.history(call, ADMISSION.of_person(call, request.admission_id), request)
         return pb.ListAdmissionVersionsResponse(versions=versions, next_page_token=token)
 
     def ListFacilityAdmissions(
         self, request: pb.ListFacilityAdmissionsRequest, call: Call
     ) -> pb.ListFacilityAdmissionsResponse:
         """The waiting list, oldest first."""
-        query = select(*queries.COLUMNS).where(
+        query = select(*ADMISSION.columns).where(
             _a.tenant_id == call.tenant_id,
             _a.facility_id == request.facility_id,
             OPEN,
@@ -76,25 +76,25 @@ class AdmissionServicer:
         rows, token = call.page(request).fetch(call.session, query, _a.requested_on, _a.admission_id)
         call.saw(row.beneficiary_id for row in rows)
         return pb.ListFacilityAdmissionsResponse(
-            admissions=[to_proto(call, row) for row in rows], next_page_token=token
+            admissions=[ADMISSION.to_message(row) for row in rows], next_page_token=token
         )
 
     def AcceptAdmission(self, request: pb.AcceptAdmissionRequest, call: Call) -> pb.AcceptAdmissionResponse:
         """The facility accepts."""
-        row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
+        row = ADMISSION.of_person(call, request.admission_id, lock=True)
         queries.check_decides_at(call, row.facility_id)
         row = queries.decide(call, row, rules.Decision.ACCEPT)
-        return pb.AcceptAdmissionResponse(admission=to_proto(call, row))
+        return pb.AcceptAdmissionResponse(admission=ADMISSION.to_message(row))
 
     def RefuseAdmission(self, request: pb.RefuseAdmissionRequest, call: Call) -> pb.RefuseAdmissionResponse:
         """The facility refuses."""
-        row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
+        row = ADMISSION.of_person(call, request.admission_id, lock=True)
         queries.check_decides_at(call, row.facility_id)
         row = queries.decide(call, row, rules.Decision.REFUSE, request.decision_reason.strip())
-        return pb.RefuseAdmissionResponse(admission=to_proto(call, row))
+        return pb.RefuseAdmissionResponse(admission=ADMISSION.to_message(row))
 
     def WithdrawAdmission(self, request: pb.WithdrawAdmissionRequest, call: Call) -> pb.WithdrawAdmissionResponse:
         """The person no longer asks; whoever accompanies them may record it."""
-        row = queries.of_person(call, request.admission_id, field="admission_id", lock=True)
+        row = ADMISSION.of_person(call, request.admission_id, lock=True)
         row = queries.decide(call, row, rules.Decision.WITHDRAW, request.decision_reason.strip() or None)
-        return pb.WithdrawAdmissionResponse(admission=to_proto(call, row))
+        return pb.WithdrawAdmissionResponse(admission=ADMISSION.to_message(row))

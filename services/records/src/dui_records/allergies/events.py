@@ -8,4 +8,4 @@ from dui_kit.db.columns import AnyRow
 
 def allergy_changed(row: AnyRow) -> events_pb2.AllergyChanged:
     """A new version of an allergy."""
-    return events_pb2.AllergyChanged(allergy_id=row.entry_id, version=row.version, beneficiary_id=row.beneficiary_id)
+    return events_pb2.AllergyChanged(allergy_id=row.allergy_id, version=row.version, beneficiary_id=row.beneficiary_id)

@@ -32,7 +32,7 @@ def _values(message: pb.Allergy, _: datetime) -> dict[str, object]:
 
 def _read(row: AnyRow) -> pb.Allergy:
     return pb.Allergy(
-        allergy_id=row.entry_id,
+        allergy_id=row.allergy_id,
         beneficiary_id=row.beneficiary_id,
         kind=row.kind,
         substance=row.substance,
@@ -44,7 +44,7 @@ def _read(row: AnyRow) -> pb.Allergy:
     )
 
 
-ALLERGY = entry.Kind("allergy", allergy, pb.Allergy, check=_check, values=_values, read=_read, changed=allergy_changed)
+ALLERGY = entry.Kind(allergy, _read, events=(allergy_changed,), check=_check, values=_values)
 
 
 class AllergyServicer:

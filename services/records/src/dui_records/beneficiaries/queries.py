@@ -21,13 +21,14 @@ from dui_records.recognition.rules import NameKeys
 _b = beneficiary.c
 #: Somebody else of the association has nearly the same name: one lookup in beneficiary_homonym_idx. As text, because
 #: SQLAlchemy correlates no subquery in the RETURNING of an INSERT.
-_HOMONYM = literal_column(
+HOMONYM = literal_column(
     "EXISTS (SELECT FROM beneficiary other WHERE other.tenant_id = beneficiary.tenant_id"
     " AND other.homonym_key = beneficiary.homonym_key"
     " AND other.beneficiary_id <> beneficiary.beneficiary_id AND other.surviving_id IS NULL)",
     Boolean,
 ).label("homonym")
-_IDENTITY = (
+#: What a version of an identity is read from.
+IDENTITY = (
     _b.beneficiary_id,
     _b.version,
     _b.author_account_id,
@@ -50,14 +51,14 @@ _IDENTITY = (
     _b.surviving_id,
 )
 _ONE = (_b.tenant_id == bindparam("tenant"), _b.beneficiary_id == bindparam("id"))
-_READ = Query(select(*_IDENTITY, _HOMONYM).where(*_ONE))
+_READ = Query(select(*IDENTITY, HOMONYM).where(*_ONE))
 _LOCK = Query(
-    select(*_IDENTITY, _b.opened_facility_id, _b.opened_at, _b.opening_closed_at)
+    select(*IDENTITY, _b.opened_facility_id, _b.opened_at, _b.opening_closed_at)
     .where(*_ONE)
     .with_for_update(key_share=True)
 )
 _GROUP = Query(select(_b.beneficiary_id).where(_b.tenant_id == bindparam("tenant"), _b.surviving_id == bindparam("id")))
-_WRITE = Query(update(beneficiary).where(*_ONE).returning(*_IDENTITY, _HOMONYM))
+_WRITE = Query(update(beneficiary).where(*_ONE).returning(*IDENTITY, HOMONYM))
 _CLOSE = Query(update(beneficiary).where(*_ONE))
 _INSERT = Query(insert(beneficiary).values(tenant_id=bindparam("tenant")))
 

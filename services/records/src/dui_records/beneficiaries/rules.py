@@ -168,6 +168,11 @@ class Identity:
     insi_answer_id: str | None = None
 
 
+def usable_identifier(identity: Identity) -> NationalIdentifier | None:
+    """The national identifier where it may be used: of a qualified identity only (RNIV, part 1), whatever was told before."""
+    return identity.national_identifier if identity.status is IdentityStatus.QUALIFIEE else None
+
+
 def tidy_name(name: str) -> str:
     """A name as it was typed, without spaces around it and with single ones inside."""
     return " ".join(name.split())

@@ -60,7 +60,7 @@ def of_facility(
         opened, opened.c.beneficiary_id == records.c.present_id
     )
     statement = (
-        select(*(column for column in _n if column.name != "tenant_id"), _n.handover_note_id.label("entry_id"))
+        select(*_n)
         .join(persons, persons.c.beneficiary_id == _n.beneficiary_id)
         .where(
             _n.tenant_id == call.tenant_id,

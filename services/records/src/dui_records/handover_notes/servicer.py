@@ -41,7 +41,7 @@ def _values(message: pb.HandoverNote, now: datetime) -> dict[str, object]:
 
 def _read(row: AnyRow) -> pb.HandoverNote:
     note = pb.HandoverNote(
-        handover_note_id=row.entry_id,
+        handover_note_id=row.handover_note_id,
         beneficiary_id=row.beneficiary_id,
         category=row.category,
         subject=row.subject,
@@ -60,13 +60,11 @@ def _check_corrector(call: Call, row: AnyRow) -> None:
 
 
 HANDOVER_NOTE = entry.Kind(
-    "handover_note",
     handover_note,
-    pb.HandoverNote,
+    _read,
+    events=(handover_note_changed,),
     check=_check,
     values=_values,
-    read=_read,
-    changed=handover_note_changed,
     category=handover_note.c.category,
     check_corrector=_check_corrector,
 )
@@ -121,5 +119,5 @@ class HandoverNoteServicer:
             visible=visible_categories(call, facility_id=request.facility_id),
         )
         call.saw(row.beneficiary_id for row in rows)
-        notes = [entry.to_entry(HANDOVER_NOTE, row) for row in rows]
+        notes = [HANDOVER_NOTE.to_message(row) for row in rows]
         return pb.ListFacilityHandoverNotesResponse(handover_notes=notes, next_page_token=token)

@@ -31,7 +31,7 @@ def _values(message: pb.MedicalEvent, _: datetime) -> dict[str, object]:
 
 def _read(row: AnyRow) -> pb.MedicalEvent:
     return pb.MedicalEvent(
-        medical_event_id=row.entry_id,
+        medical_event_id=row.medical_event_id,
         beneficiary_id=row.beneficiary_id,
         kind=row.kind,
         label=row.label,
@@ -43,7 +43,7 @@ def _read(row: AnyRow) -> pb.MedicalEvent:
     )
 
 
-MEDICAL_EVENT = entry.Kind("medical_event", medical_event, pb.MedicalEvent, check=_check, values=_values, read=_read)
+MEDICAL_EVENT = entry.Kind(medical_event, _read, check=_check, values=_values)
 
 
 class MedicalEventServicer:

@@ -44,7 +44,7 @@ def _values(message: pb.Relation, _: datetime) -> dict[str, object]:
 
 def _read(row: AnyRow) -> pb.Relation:
     return pb.Relation(
-        relation_id=row.entry_id,
+        relation_id=row.relation_id,
         beneficiary_id=row.beneficiary_id,
         family_name=row.family_name,
         given_name=row.given_name,
@@ -60,9 +60,7 @@ def _read(row: AnyRow) -> pb.Relation:
     )
 
 
-RELATION = entry.Kind(
-    "relation", relation, pb.Relation, check=_check, values=_values, read=_read, check_beside=_check_beside
-)
+RELATION = entry.Kind(relation, _read, check=_check, values=_values, check_beside=_check_beside)
 
 
 class RelationServicer:

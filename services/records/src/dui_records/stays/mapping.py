@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dui.records.v1 import stays_pb2 as pb
-from dui_kit.calls.call import Call
-from dui_kit.calls.stamps import stamp_version
 from dui_kit.db.columns import AnyRow
 
 from dui_records.stays.rules import ExitReason, Stay, StayModality
@@ -22,9 +20,9 @@ def stay_of_row(row: AnyRow) -> Stay:
     )
 
 
-def to_version(row: AnyRow) -> pb.Stay:
-    """The version that a row holds, as it goes to the history."""
-    message = pb.Stay(
+def content_of(row: AnyRow) -> pb.Stay:
+    """The content of a row, with its ids."""
+    return pb.Stay(
         stay_id=row.stay_id,
         beneficiary_id=row.beneficiary_id,
         admission_id=row.admission_id,
@@ -37,12 +35,3 @@ def to_version(row: AnyRow) -> pb.Stay:
         ended_on=row.ended_on.isoformat() if row.ended_on else None,
         exit_reason=row.exit_reason,
     )
-    stamp_version(message.version, row)
-    return message
-
-
-def to_proto(call: Call, row: AnyRow) -> pb.Stay:
-    """The stay, as its readers get it."""
-    message = to_version(row)
-    message.etag = call.etag(row.stay_id, row.version)
-    return message

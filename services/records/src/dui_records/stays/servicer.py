@@ -13,12 +13,14 @@ from dui_kit.identifiers import parse_partial_date
 from sqlalchemy import select
 
 from dui_records.admissions import queries as admissions
+from dui_records.admissions.queries import ADMISSION
 from dui_records.admissions.rules import Decision
 from dui_records.beneficiaries import queries as beneficiaries
 from dui_records.beneficiaries.mapping import identity_of_row
 from dui_records.beneficiaries.rules import died
-from dui_records.stays import queries, rules
-from dui_records.stays.mapping import stay_of_row, to_proto
+from dui_records.stays import rules
+from dui_records.stays.mapping import stay_of_row
+from dui_records.stays.queries import STAY, lasting
 from dui_records.stays.tables import stay
 
 _s = stay.c
@@ -33,7 +35,7 @@ class StayServicer:
         """Admits a person. The lock on the person makes the check of overlaps hold across merged records."""
         person = beneficiaries.lock_group(call)
         asked = request.stay
-        admission = admissions.of_person(call, asked.admission_id, field="stay.admission_id", lock=True)
+        admission = ADMISSION.of_person(call, asked.admission_id, field="stay.admission_id", lock=True)
         admissions.check_decides_at(call, admission.facility_id, asked.unit_id or None)
         facility = places.facility_of(
             call, admission.facility_id, field="stay.admission_id", unit_id=asked.unit_id, unit_field="stay.unit_id"
@@ -46,9 +48,9 @@ class StayServicer:
         )
         born = parse_partial_date(person.birth_date).earliest
         rules.check_entry(new, born=born, died_on=person.died_on, today=facility.day(call.now))
-        rules.check_overlap(new, queries.lasting(call, new))
+        rules.check_overlap(new, lasting(call, new))
         admissions.decide(call, admission, Decision.ENTER)
-        row = queries.add(
+        row = STAY.add(
             call,
             {
                 "admission_id": admission.admission_id,
@@ -62,33 +64,30 @@ class StayServicer:
             },
         )
         beneficiaries.close_opening(call, person, new.facility_id)
-        return pb.CreateStayResponse(stay=to_proto(call, row))
+        return pb.CreateStayResponse(stay=STAY.to_message(row))
 
     def GetStay(self, request: pb.GetStayRequest, call: Call) -> pb.GetStayResponse:
         """Reads a stay."""
-        return pb.GetStayResponse(stay=to_proto(call, queries.of_person(call, request.stay_id)))
+        return pb.GetStayResponse(stay=STAY.to_message(STAY.of_person(call, request.stay_id)))
 
     def ListStays(self, request: pb.ListStaysRequest, call: Call) -> pb.ListStaysResponse:
         """The stays of a person, by first day, newest first."""
-        query = select(*queries.COLUMNS).where(
-            _s.tenant_id == call.tenant_id, _s.beneficiary_id.in_(call.beneficiary_ids)
-        )
+        query = select(*STAY.columns).where(_s.tenant_id == call.tenant_id, _s.beneficiary_id.in_(call.beneficiary_ids))
         rows, token = call.page(request).fetch(call.session, query, _s.started_on, _s.stay_id, newest_first=True)
-        return pb.ListStaysResponse(stays=[to_proto(call, row) for row in rows], next_page_token=token)
+        return pb.ListStaysResponse(stays=[STAY.to_message(row) for row in rows], next_page_token=token)
 
     def ListStayVersions(self, request: pb.ListStayVersionsRequest, call: Call) -> pb.ListStayVersionsResponse:
         """Every version of a stay, newest first."""
-        row = queries.of_person(call, request.stay_id)
-        versions, token = call.versions(row.stay_id, pb.Stay, call.page(request))
+        versions, token = STAY.history(call, STAY.of_person(call, request.stay_id), request)
         return pb.ListStayVersionsResponse(versions=versions, next_page_token=token)
 
     def UpdateStay(self, request: pb.UpdateStayRequest, call: Call) -> pb.UpdateStayResponse:
         """Changes the unit, the room or the exit foreseen of a stay that has not ended."""
-        row = queries.of_person(call, request.stay_id, lock=True)
+        row = STAY.of_person(call, request.stay_id, lock=True)
         admissions.check_decides_at(call, row.facility_id, row.unit_id)
         call.check_etag(row.stay_id, row.version)
         rules.check_open(stay_of_row(row))
-        patched = call.apply_mask(to_proto(call, row), request.stay, request.update_mask, prefix="stay")
+        patched = call.apply_mask(STAY.to_message(row), request.stay, request.update_mask, prefix="stay")
         if patched.unit_id != (row.unit_id or ""):
             places.facility_of(
                 call, row.facility_id, field="stay_id", unit_id=patched.unit_id, unit_field="stay.unit_id"
@@ -96,7 +95,7 @@ class StayServicer:
             admissions.check_decides_at(call, row.facility_id, patched.unit_id or None)
         expected_end_on = parse_day(patched.expected_end_on)
         rules.check_expected_end(replace(stay_of_row(row), expected_end_on=expected_end_on))
-        row = queries.write(
+        row = STAY.write(
             call,
             row,
             {
@@ -105,23 +104,23 @@ class StayServicer:
                 "expected_end_on": expected_end_on,
             },
         )
-        return pb.UpdateStayResponse(stay=to_proto(call, row))
+        return pb.UpdateStayResponse(stay=STAY.to_message(row))
 
     def EndStay(self, request: pb.EndStayRequest, call: Call) -> pb.EndStayResponse:
         """The person leaves. A death that the identity does not know yet becomes a new version of it; a stay entered by
         mistake gives its request back."""
         person = beneficiaries.lock_group(call)
-        row = queries.of_person(call, request.stay_id, lock=True)
+        row = STAY.of_person(call, request.stay_id, lock=True)
         admissions.check_decides_at(call, row.facility_id, row.unit_id)
         today = places.facility_of(call, row.facility_id, field="stay_id").day(call.now)
         reason = rules.ExitReason(request.exit_reason)
         last_day = date.fromisoformat(request.ended_on)
         after = rules.ended(stay_of_row(row), last_day, reason, died_on=person.died_on, today=today)
-        row = queries.write(call, row, {"ended_on": after.ended_on, "exit_reason": int(after.exit_reason)})
+        row = STAY.write(call, row, {"ended_on": after.ended_on, "exit_reason": int(after.exit_reason)})
         if reason is rules.ExitReason.DEATH and person.died_on is None:
             beneficiaries.write(call, person, died(identity_of_row(person), last_day, today))
         if reason is rules.ExitReason.ENTERED_BY_MISTAKE:
-            admission = admissions.of_person(call, row.admission_id, field="stay_id", lock=True)
+            admission = ADMISSION.of_person(call, row.admission_id, field="stay_id", lock=True)
             if not admissions.another_is_open(call, admission):
                 admissions.decide(call, admission, Decision.REOPEN)
-        return pb.EndStayResponse(stay=to_proto(call, row))
+        return pb.EndStayResponse(stay=STAY.to_message(row))
