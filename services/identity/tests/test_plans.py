@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from dui.identity.v1 import access_pb2, journal_pb2, organisation_pb2, professions_pb2, staff_pb2
+from dui.identity.v1 import access_pb2, directory_pb2, journal_pb2, organisation_pb2, professions_pb2, staff_pb2
 from dui_identity.provisioning.worker import _first_due
 from dui_identity.testing import Association, open_association
 from dui_kit.testing import Harness
@@ -117,15 +117,20 @@ READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
         2,
     ),
     "AccessFactService/ListAccessFacts": (access_pb2.ListAccessFactsRequest, {"tenant_id": True, "subject": "x"}, 6),
+    "DirectoryService/GetPrescriber": (
+        directory_pb2.GetPrescriberRequest,
+        {"tenant_id": True, "service": "medication", "account_id": True, "facility_id": True},
+        1,
+    ),
 }
 
 
 @pytest.mark.parametrize("operation", sorted(READS))
 def test_every_query_uses_an_index(crowd: Association, operation: str) -> None:
     kind, options, most = READS[operation]
-    fields = {name: value for name, value in options.items() if value is not True and name != "as"}
+    fields = {name: value for name, value in options.items() if value is not True and name not in {"as", "service"}}
     as_ = crowd.person(options["as"])[1] if "as" in options else ""
-    for name, table in (("account_id", "account"), ("beneficiary_id", "access_person")):
+    for name, table in (("account_id", "account"), ("beneficiary_id", "access_person"), ("facility_id", "facility")):
         if name in options:
             [(found,)] = crowd.harness.admin(
                 f"SELECT {name}::text FROM {table} WHERE tenant_id = %s LIMIT 1",  # noqa: S608 (constants)
@@ -134,7 +139,9 @@ def test_every_query_uses_an_index(crowd: Association, operation: str) -> None:
             fields[name] = found
     with watched(crowd.harness) as trips:
         if "tenant_id" in options:
-            crowd.harness.call(f"dui.identity.v1.{operation}", kind(tenant_id=crowd.tenant_id, **fields))
+            service = options.get("service", "records")
+            request = kind(tenant_id=crowd.tenant_id, **fields)
+            crowd.harness.call(f"dui.identity.v1.{operation}", request, service=service)
         else:
             crowd.call(operation, kind(**fields), as_=as_, acr=2)
     check_plans(crowd.harness, crowd.tenant_id, trips, most, small=SMALL)

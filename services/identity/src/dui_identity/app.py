@@ -6,6 +6,7 @@ from dui_kit.service import Service
 
 from dui_identity.break_glass.servicer import BreakGlassServicer
 from dui_identity.constraints import CONSTRAINTS
+from dui_identity.directory.servicer import DirectoryServicer
 from dui_identity.facts.servicer import AccessFactServicer
 from dui_identity.journal.chain import JOURNAL_CONSUMER, JOURNAL_KEEPER
 from dui_identity.journal.heads import heads_job
@@ -46,6 +47,7 @@ def build(settings: IdentitySettings | None = None) -> Service:
             PolicyServicer(),
             BreakGlassServicer(),
             AccessFactServicer(),
+            DirectoryServicer(),
             JournalServicer(settings.audit_signing_key_file, settings.audit_heads_dir),
         ],
         constraints=CONSTRAINTS,

@@ -83,6 +83,16 @@ class TestTheDefaults:
         assert doctors == {P.PROFESSION_DOCTOR, P.PROFESSION_COORDINATING_DOCTOR}
         assert all(SEARCH in may(doctor, C.CATEGORY_IDENTITY) for doctor in doctors)
 
+    def test_doctors_alone_prescribe_and_the_pharmacist_alone_validates(self) -> None:
+        policy = default_policy()
+        doctors = {P.PROFESSION_DOCTOR, P.PROFESSION_COORDINATING_DOCTOR}
+        assert policy.professions_that_may(A.ACTION_PRESCRIBE, C.CATEGORY_MEDICATION) == doctors
+        assert policy.professions_that_may(A.ACTION_VALIDATE, C.CATEGORY_MEDICATION) == {P.PROFESSION_PHARMACIST}
+        assert may(P.PROFESSION_NURSE, C.CATEGORY_MEDICATION) == {READ, WRITE}
+        others = set(C.values()) - {C.CATEGORY_MEDICATION}
+        for action in (A.ACTION_PRESCRIBE, A.ACTION_VALIDATE):
+            assert not any(policy.professions_that_may(action, category) for category in others)
+
     def test_rights_are_administered_by_the_administrator_and_the_journal_reviewed_by_the_officer(self) -> None:
         policy = default_policy()
         for category in (C.CATEGORY_ACCOUNT, C.CATEGORY_POLICY, C.CATEGORY_ORGANISATION):
@@ -135,6 +145,7 @@ class TestOverrides:
     def test_actions_are_each_known_and_named_once(self) -> None:
         assert rules.check_actions([2, 1]) == {1, 2}
         assert rules.check_actions([]) == frozenset()
-        for wrong in ([0], [1, 1], [7]):
+        assert rules.check_actions([7, 8]) == {7, 8}
+        for wrong in ([0], [1, 1], [9]):
             with pytest.raises(Refusal, match="ACTION_REPEATED"):
                 rules.check_actions(wrong)

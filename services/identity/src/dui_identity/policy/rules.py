@@ -33,7 +33,16 @@ OWN_PROFESSION = Reason(
     about_rights=True,
 )
 
-ACTIONS: Final = {"read": 1, "write": 2, "search": 3, "export": 4, "administer": 5, "break_glass": 6}
+ACTIONS: Final = {
+    "read": 1,
+    "write": 2,
+    "search": 3,
+    "export": 4,
+    "administer": 5,
+    "break_glass": 6,
+    "prescribe": 7,
+    "validate": 8,
+}
 ADMINISTER: Final = ACTIONS["administer"]
 
 

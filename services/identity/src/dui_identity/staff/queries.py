@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from dui_kit.calls.call import Call
+from dui_kit.db.columns import AnyRow
+from dui_kit.db.statements import Query
 from dui_kit.db.transaction import Transaction
 from dui_kit.errors import not_found
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
 
+from dui_identity.organisation.tables import Facility
 from dui_identity.policy.queries import guardians
 from dui_identity.policy.rules import Policy
 from dui_identity.staff.events import account_changed
@@ -18,6 +22,46 @@ from dui_identity.staff.tables import Account, AccountStatusChange, Assignment, 
 
 #: `PROVISIONING_PROBLEM_INVITATION_NOT_SENT`, `_PENDING` and `_EXPIRED` of the contract.
 OF_INVITATIONS = (5, 7, 8)
+
+
+#: More than anybody works as in one place: professions, times units.
+_MOST_WORK = 100
+_WORKING_AT = Query(
+    select(
+        Professional.family_name,
+        Professional.given_name,
+        Professional.qualification,
+        Professional.rpps,
+        Facility.name,
+        Facility.finess_et,
+        Facility.town,
+        Assignment.profession,
+    )
+    .select_from(Account)
+    .join(
+        Professional,
+        and_(Professional.tenant_id == Account.tenant_id, Professional.professional_id == Account.professional_id),
+    )
+    .join(Facility, Facility.tenant_id == Account.tenant_id)
+    .join(
+        Assignment,
+        and_(
+            Assignment.tenant_id == Account.tenant_id,
+            Assignment.account_id == Account.account_id,
+            or_(Assignment.facility_id.is_(None), Assignment.facility_id == Facility.facility_id),
+        ),
+    )
+    .where(
+        Account.tenant_id == bindparam("tenant"),
+        Account.account_id == bindparam("account_id"),
+        Account.status == Status.ACTIVE.value,
+        Facility.facility_id == bindparam("facility_id"),
+        Assignment.valid_from <= bindparam("now"),
+        or_(Assignment.valid_to.is_(None), Assignment.valid_to > bindparam("now")),
+    )
+    .order_by(Assignment.facility_id.is_(None), Assignment.valid_from, Assignment.assignment_id)
+    .limit(_MOST_WORK)
+)
 
 
 class SubjectTaken(Exception):
@@ -154,6 +198,12 @@ def assignments_in_force(transaction: Transaction, account_id: str) -> Sequence[
         )
         .order_by(Assignment.valid_from, Assignment.assignment_id)
     ).all()
+
+
+def working_at(call: Call, account_id: str, facility_id: str) -> Sequence[AnyRow]:
+    """What an active account does now at a facility: one row for each assignment in force there, those to the facility and its
+    units before those to the whole association, with the professional and the facility. None: it does not work there."""
+    return call.rows(_WORKING_AT, account_id=account_id, facility_id=facility_id, now=call.now)
 
 
 def open_assignments(transaction: Transaction, account_id: str) -> Sequence[Assignment]:

@@ -1,0 +1,1 @@
+"""Who signs: what other services write of a professional."""
