@@ -8,13 +8,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from dui.access.v1.facts_pb2 import TenantChanged
 from dui.medication.v1 import catalogue_pb2 as pb
+from dui.medication.v1.events_pb2 import CatalogueEditionChanged
 from dui_kit.testing import CallFailed, Harness
 from dui_medication.catalogue import importing
 from dui_medication.catalogue.importing import current, write
 from dui_medication.catalogue.rules import EditionRefused, Source
 from dui_medication.catalogue.source import FICTIVE_EDITION, FORMULARY, Catalogue, read
-from dui_medication.testing import TODAY, World, load
+from dui_medication.testing import TODAY, World, announced, load
 
 #: The real edition, where somebody has it: it may not be given on, so the repository has none.
 BDPM = Path(__file__).parents[4].parent / "shared" / "data" / "bdpm"
@@ -39,6 +41,50 @@ def rows(harness: Harness) -> dict[str, list[tuple[object, ...]]]:
         table: harness.admin(f"SELECT md5(t::text) FROM reference.{table} t ORDER BY 1")  # noqa: S608
         for table in ("catalogue_edition", "specialty", "specialty_word", "presentation")
     }
+
+
+def told(harness: Harness, *worlds: World) -> list[list[tuple[str, int, str]]]:
+    """Of which editions each association was told."""
+    found = [announced(harness, world.tenant, CatalogueEditionChanged) for world in worlds]
+    return [[(each.source, each.version, each.published_on) for each in events] for events in found]
+
+
+def test_each_association_is_told_once_of_each_edition(empty: Harness) -> None:
+    one, other = (World(empty, now=datetime.now(UTC)) for _ in range(2))
+    load(empty)
+    load(empty, next_edition())
+    both = [("FICTIVE", 1, "2026-01-28"), ("FICTIVE", 2, "2026-02-15")]
+    assert told(empty, one, other) == [both, both]
+    ordered_by = empty.admin("SELECT DISTINCT aggregate_id, aggregate_version FROM outbox ORDER BY 2")
+    assert ordered_by == [("FICTIVE", 1), ("FICTIVE", 2)]
+    later = World(empty, now=datetime.now(UTC))
+    official = next_edition()
+    official.source = Source.BDPM
+    load(empty, official)
+    third = ("BDPM", 3, "2026-02-15")
+    assert told(empty, one, other, later) == [[*both, third], [*both, third], [third]]
+
+
+def test_an_association_that_is_suspended_is_told_too(empty: Harness) -> None:
+    """It may come back, and what its services keep of the catalogue with it."""
+    world = World(empty, now=datetime.now(UTC))
+    empty.facts(world.tenant, [TenantChanged(tenant_id=world.tenant, version=2, active=False)])
+    load(empty)
+    assert told(empty, world) == [[("FICTIVE", 1, "2026-01-28")]]
+
+
+def test_nobody_is_told_of_what_changes_nothing(empty: Harness) -> None:
+    """The same edition again, a trial, and editions that are refused."""
+    world = World(empty, now=datetime.now(UTC))
+    load(empty)
+    load(empty)
+    assert load(empty, next_edition(), trial=True).changed
+    future, older = next_edition(), next_edition()
+    future.published_on, older.published_on = date(2026, 6, 2), date(2025, 12, 1)
+    for refused in (future, older):
+        with pytest.raises(EditionRefused):
+            load(empty, refused)
+    assert told(empty, world) == [[("FICTIVE", 1, "2026-01-28")]]
 
 
 def test_an_edition_tells_what_it_added_withdrew_and_changed(empty: Harness) -> None:
@@ -132,15 +178,30 @@ def test_an_older_edition_and_a_fictive_one_over_the_official_are_refused(empty:
 def test_an_import_that_breaks_off_leaves_the_edition_before(
     empty: Harness, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
+    world = World(empty, now=datetime.now(UTC))
     load(empty)
     before = rows(empty)
     monkeypatch.setattr(importing, stage, "SELECT 1/0")
     with pytest.raises(psycopg.Error):
         load(empty, next_edition())
     assert rows(empty) == before
+    assert told(empty, world) == [[("FICTIVE", 1, "2026-01-28")]]
+
+
+def test_an_import_that_fails_after_it_told_somebody_told_nobody_and_wrote_nothing(empty: Harness) -> None:
+    """The second association cannot be told: neither is the first, and the edition is not there."""
+    one, other = sorted((World(empty, now=datetime.now(UTC)) for _ in range(2)), key=lambda world: world.tenant)
+    load(empty)
+    before = rows(empty)
+    empty.admin(f"ALTER TABLE outbox ADD CONSTRAINT refused CHECK (tenant_id <> '{other.tenant}') NOT VALID")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        load(empty, next_edition())
+    assert rows(empty) == before
+    assert told(empty, one, other) == [[("FICTIVE", 1, "2026-01-28")]] * 2
 
 
 def test_two_imports_at_once_follow_each_other(empty: Harness) -> None:
+    world = World(empty, now=datetime.now(UTC))
     load(empty)
     done: list[importing.Report] = []
 
@@ -158,6 +219,7 @@ def test_two_imports_at_once_follow_each_other(empty: Harness) -> None:
         found = current(connection)
     assert found is not None
     assert (found.number, found.published_on) == (2, NEXT)
+    assert told(empty, world) == [[("FICTIVE", 1, "2026-01-28"), ("FICTIVE", 2, "2026-02-15")]]
 
 
 @pytest.mark.skipif(not BDPM.is_dir(), reason="the official files are not here: they are fetched, never given on")

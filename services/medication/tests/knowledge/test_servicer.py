@@ -10,12 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 from dui.medication.v1 import interactions_pb2 as pb
+from dui.medication.v1.events_pb2 import KnowledgeEditionChanged
 from dui_kit.testing import CallFailed, Harness, create_database
 from dui_kit.testing_plans import check_plans, watched
 from dui_medication.app import build
-from dui_medication.knowledge.importing import Files, count_coverage, write
+from dui_medication.knowledge.importing import Files, count_coverage, current, write
 from dui_medication.knowledge.loading import KnowledgeRefused
-from dui_medication.testing import World, load
+from dui_medication.testing import World, announced, load
 
 TODAY = datetime.now(UTC).date()
 NEW, EXISTING, CONDITIONAL = pb.LINE_ORIGIN_NEW, pb.LINE_ORIGIN_EXISTING, pb.LINE_ORIGIN_CONDITIONAL
@@ -190,10 +191,10 @@ def test_the_knowledge_tells_what_it_can_speak_about(ward: World) -> None:
 
 def test_an_edition_is_imported_once_and_an_older_one_never(postgres: str) -> None:
     harness = Harness(build(), create_database(postgres, "medication"))
-    current = files(TODAY - timedelta(days=10))
-    assert give(harness, current, trial=True) == (False, 3)
-    assert give(harness, current) == (True, 3)
-    assert give(harness, current) == (False, 3)
+    edition = files(TODAY - timedelta(days=10))
+    assert give(harness, edition, trial=True) == (False, 3)
+    assert give(harness, edition) == (True, 3)
+    assert give(harness, edition) == (False, 3)
     with pytest.raises(KnowledgeRefused, match="older"):
         give(harness, files(TODAY - timedelta(days=11)))
     with pytest.raises(KnowledgeRefused, match="future"):
@@ -201,6 +202,42 @@ def test_an_edition_is_imported_once_and_an_older_one_never(postgres: str) -> No
     [(count,)] = harness.admin("SELECT count(*) FROM reference.thesaurus_edition")
     harness.close()
     assert count == 1
+
+
+def told(harness: Harness, *worlds: World) -> list[list[tuple[str, int, str]]]:
+    """Of which editions each association was told."""
+    found = [announced(harness, world.tenant, KnowledgeEditionChanged) for world in worlds]
+    return [[(each.source, each.version, each.edition_on) for each in events] for events in found]
+
+
+def test_each_association_is_told_once_of_each_edition_and_of_no_other_import(empty: Harness) -> None:
+    one, other = (World(empty, now=datetime.now(UTC)) for _ in range(2))
+    first, second = TODAY - timedelta(days=40), TODAY - timedelta(days=10)
+    give(empty, files(first), trial=True)
+    give(empty, files(first))
+    give(empty, files(first))
+    expected = [("ANSM", 1, first.isoformat())]
+    assert told(empty, one, other) == [expected, expected]
+    for refused in (files(first - timedelta(days=1)), files(TODAY + timedelta(days=1)), Files(second, b"[{]", b"[]")):
+        with pytest.raises(KnowledgeRefused):
+            give(empty, refused)
+    assert told(empty, one, other) == [expected, expected]
+    later = World(empty, now=datetime.now(UTC))
+    give(empty, files(second))
+    newest = ("ANSM", 2, second.isoformat())
+    assert told(empty, one, other, later) == [[*expected, newest], [*expected, newest], [newest]]
+
+
+@pytest.mark.parametrize("table", ["reference.thesaurus_edition", "outbox"])
+def test_an_edition_that_could_not_be_written_or_told_is_neither_there_nor_told(empty: Harness, table: str) -> None:
+    one, other = sorted((World(empty, now=datetime.now(UTC)) for _ in range(2)), key=lambda world: world.tenant)
+    broken = "false" if table.startswith("reference") else f"tenant_id <> '{other.tenant}'"
+    empty.admin(f"ALTER TABLE {table} ADD CONSTRAINT refused CHECK ({broken}) NOT VALID")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        give(empty, files(TODAY))
+    with psycopg.connect(empty.database.owner_url) as connection:
+        assert current(connection) is None
+    assert told(empty, one, other) == [[], []]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 from dui.medication.v1 import catalogue_pb2 as pb
+from dui.medication.v1 import events_pb2
+from dui_kit.calls.outbox import announce_to_all
 
 from dui_medication.catalogue.rules import Edition, SearchKeys, Source, check_follows, search_keys
 from dui_medication.catalogue.source import Catalogue, digest_of
@@ -93,7 +95,8 @@ def write(
     trial: bool = False,
     told: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
 ) -> Report:
-    """Makes a catalogue the current one, in one transaction; EditionRefused when it may not follow the current one.
+    """Makes a catalogue the current one and tells every association, in one transaction; EditionRefused when it may not follow
+    the current one.
 
     Args:
         connection: as the owner of the database, outside a transaction.
@@ -137,6 +140,10 @@ def write(
         cursor.execute(_GONE_BOXES)
         counted = (len(catalogue.specialties), catalogue.presentations, added, withdrawn, changed)
         cursor.execute(_EDITION, (number, int(new.source), new.published_on, new.digest, datetime.now(UTC), *counted))
+        changed_to = events_pb2.CatalogueEditionChanged(
+            source=new.source.name, version=number, published_on=new.published_on.isoformat()
+        )
+        announce_to_all(connection, "medication", changed_to)
         told("done", 0, 0)
     if not trial:
         for table in ("specialty", "specialty_word", "presentation"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,8 @@ from dui_kit.calls.call import Call
 from dui_kit.calls.pages import Page
 from dui_kit.db.columns import AnyRow
 from dui_kit.db.statements import Query
-from sqlalchemy import ColumnElement, FromClause, Integer, Text, and_, bindparam, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, FromClause, Integer, Text, and_, any_, bindparam, exists, func, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from dui_medication.catalogue.tables import catalogue_edition, presentation, specialty, specialty_word
 
@@ -114,6 +115,20 @@ def specialty_of(call: Call, cis: str, edition: int | None) -> AnyRow | None:
     if row is None or edition is None or row.last_edition is None or row.last_edition >= edition:
         return row
     return None
+
+
+#: Of each specialty the last version, also of one that was withdrawn: somebody may take it still.
+_SPECIALTIES = Query(
+    select(_s.cis, _s.first_edition, _s.last_edition, _s.content)
+    .where(_s.cis == any_(bindparam("codes", type_=ARRAY(Text()))))
+    .order_by(_s.cis, _s.first_edition.desc())
+    .ext(distinct_on(_s.cis))
+)
+
+
+def specialties(call: Call, codes: Collection[str]) -> list[AnyRow]:
+    """Some specialties, each as the last edition that has it does; one that no edition has is left out."""
+    return call.rows(_SPECIALTIES, codes=sorted(set(codes))) if codes else []
 
 
 def specialty_of_box(call: Call, cip13: str) -> AnyRow | None:

@@ -9,13 +9,9 @@ from dui_kit.errors import Refusal, not_found
 from dui_kit.times import to_timestamp
 
 from dui_medication.catalogue import queries
+from dui_medication.catalogue.mapping import specialty_of_row
 from dui_medication.catalogue.rules import CATALOGUE_MISSING, EDITION_UNKNOWN, searched_words
-
-
-def _specialty(row: AnyRow) -> pb.Specialty:
-    found = pb.Specialty.FromString(row.content)
-    found.edition, found.current = row.first_edition, row.last_edition is None
-    return found
+from dui_medication.posology.units import units_for
 
 
 def _match(row: AnyRow) -> pb.SpecialtyMatch:
@@ -91,7 +87,11 @@ class CatalogueServicer:
         row = queries.specialty_of(call, request.cis, edition)
         if row is None:
             raise not_found("cis")
-        return pb.GetSpecialtyResponse(specialty=_specialty(row))
+        found = specialty_of_row(row)
+        found.dose_units.extend(
+            pb.DoseUnit(code=unit.code, label=unit.many) for unit in units_for(found.form, found.name)
+        )
+        return pb.GetSpecialtyResponse(specialty=found)
 
     def GetPresentation(self, request: pb.GetPresentationRequest, call: Call) -> pb.GetPresentationResponse:
         """What a scanned box is."""
@@ -100,7 +100,7 @@ class CatalogueServicer:
         if row is None:
             raise not_found("cip13")
         box = pb.Presentation(cip13=request.cip13, label=row.label, marketed=row.marketed)
-        return pb.GetPresentationResponse(presentation=box, specialty=_specialty(row))
+        return pb.GetPresentationResponse(presentation=box, specialty=specialty_of_row(row))
 
     def ListCatalogueEditions(
         self, request: pb.ListCatalogueEditionsRequest, call: Call

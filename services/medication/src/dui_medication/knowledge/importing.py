@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from dui.medication.v1 import events_pb2
 from dui.medication.v1 import interactions_pb2 as pb
+from dui_kit.calls.outbox import announce_to_all
 
 from dui_medication.knowledge.composition import substances_in
 from dui_medication.knowledge.coverage import Share, coverage
@@ -99,8 +101,8 @@ def current(connection: Connection) -> Current | None:
 
 
 def write(connection: Connection, files: Files, *, today: date, trial: bool = False) -> tuple[bool, int]:
-    """Makes an edition the current one; whether it was written, and how many entries it has. KnowledgeRefused when it cannot be
-    read, or when a newer one is there.
+    """Makes an edition the current one and tells every association, in one transaction; whether it was written, and how many
+    entries it has. KnowledgeRefused when it cannot be read, or when a newer one is there.
 
     Args:
         connection: as the owner of the database, outside a transaction.
@@ -125,6 +127,10 @@ def write(connection: Connection, files: Files, *, today: date, trial: bool = Fa
         packed = (zlib.compress(files.interactions), zlib.compress(files.substances))
         values = (number, files.edition_on, files.digest, datetime.now(UTC), entries, *packed)
         cursor.execute(_INSERT, values)
+        changed_to = events_pb2.KnowledgeEditionChanged(
+            source="ANSM", version=number, edition_on=files.edition_on.isoformat()
+        )
+        announce_to_all(connection, "medication", changed_to)
     return not trial, entries
 
 

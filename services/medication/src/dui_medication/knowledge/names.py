@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 _LIGATURES: Final = str.maketrans(
@@ -70,6 +71,8 @@ _RADICAL: Final = re.compile(r"^(?:DI|TRI)?(?:METHYLE|ETHYLE|BUTYLE|BENZYLE|GLYC
 #: An anion and a partner that does nothing by itself; calcium, potassium and the like do, and are left to the table.
 _ANION: Final = re.compile(r"^([A-Z]+)ATE(?: DE (?:SODIUM|MEGLUMINE|DIMEGLUMINE|LYSINE|DL LYSINE))?$")
 
+_SALT_OF: Final = re.compile(r"^([A-Z]+ATE) DE ([A-Z]+)$")
+
 
 def capitals(name: str) -> str:
     """The name in capitals without accents or ligatures, with one kind of apostrophe and of space."""
@@ -77,11 +80,17 @@ def capitals(name: str) -> str:
     return " ".join(_ACCENTS.sub("", decomposed).upper().split())
 
 
+#: Names of substances come back with every check; reading one again costs ten times as much as finding it.
+MOST_KEPT: Final = 8192
+
+
+@lru_cache(MOST_KEPT)
 def is_homeopathic(name: str) -> bool:
     """Whether the name says that it is a homeopathic stock (`… POUR PRÉPARATIONS HOMÉOPATHIQUES`)."""
     return _HOMEOPATHIC.search(capitals(name)) is not None
 
 
+@lru_cache(MOST_KEPT)
 def is_readable(name: str) -> bool:
     """Whether the name can be compared at all: Latin letters, and brackets that close (an open one is a cut name)."""
     text = capitals(name)
@@ -90,6 +99,7 @@ def is_readable(name: str) -> bool:
     return closed and bool(letters) and all(letter.isascii() for letter in letters)
 
 
+@lru_cache(MOST_KEPT)
 def canonical(name: str) -> str:
     """The name in the form that names are compared in; empty when it has no Latin letter or digit.
 
@@ -134,6 +144,20 @@ def acid_of(form: str) -> str | None:
     """The acid of a canonical anion: VALPROATE DE SODIUM gives ACIDE VALPROIQUE (French nomenclature: -ate, -ique)."""
     anion = _ANION.match(form)
     return f"ACIDE {anion.group(1)}IQUE" if anion is not None else None
+
+
+def acid_of_mineral_salt(form: str) -> str | None:
+    """The acid of a canonical salt with a mineral: CLAVULANATE DE POTASSIUM gives ACIDE CLAVULANIQUE.
+
+    Where the mineral matters as much (interactions), the two are not the same; where the acid does (allergies), they are.
+    None for an anion that is no medicine itself (carbonate, citrate…).
+    """
+    salt = _SALT_OF.match(form)
+    if salt is None or not is_mineral(salt.group(2)):
+        return None
+    anion = salt.group(1)
+    plain = _SALT.fullmatch(anion) is not None or _MINERAL_SALT.fullmatch(anion) is not None
+    return None if plain else f"ACIDE {anion.removesuffix('ATE')}IQUE"
 
 
 def _one_step(form: str) -> str | None:

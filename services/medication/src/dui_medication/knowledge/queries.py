@@ -11,10 +11,10 @@ from datetime import date, datetime
 from dui.medication.v1 import interactions_pb2 as pb
 from dui_kit.calls.call import Call
 from dui_kit.db.statements import Query
-from sqlalchemy import Text, any_, bindparam, func, select
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy import bindparam, func, select
 
-from dui_medication.catalogue.tables import catalogue_edition, specialty
+from dui_medication.catalogue import queries as catalogue
+from dui_medication.catalogue.tables import catalogue_edition
 from dui_medication.knowledge.composition import substances_in
 from dui_medication.knowledge.loading import packaged_synonyms, read_edition
 from dui_medication.knowledge.resolution import Substance
@@ -22,17 +22,9 @@ from dui_medication.knowledge.tables import interaction_coverage, thesaurus_edit
 from dui_medication.knowledge.thesaurus import Thesaurus
 
 _t = thesaurus_edition.c
-_s = specialty.c
 _c = interaction_coverage.c
 _CURRENT = Query(select(_t.edition, _t.edition_on, _t.imported_at, _t.entries).order_by(_t.edition.desc()).limit(1))
 _FILES = Query(select(_t.interactions, _t.substances).where(_t.edition == bindparam("edition")))
-#: Of each specialty the last version, also of one that was withdrawn: somebody may take it still.
-_SPECIALTIES = Query(
-    select(_s.cis, _s.content)
-    .where(_s.cis == any_(bindparam("codes", type_=ARRAY(Text()))))
-    .order_by(_s.cis, _s.first_edition.desc())
-    .ext(distinct_on(_s.cis))
-)
 #: The newest catalogue with the newest thesaurus.
 _COVERAGE = Query(
     select(_c.content)
@@ -90,7 +82,7 @@ def _read(interactions: bytes, substances: bytes, edition_on: date) -> Thesaurus
 
 def substances(call: Call, codes: Collection[str]) -> dict[str, tuple[Substance, ...]]:
     """The substances of each specialty, by CIS; one that no edition of the catalogue has is left out."""
-    return {row.cis: substances_in(row.content) for row in call.rows(_SPECIALTIES, codes=sorted(set(codes)))}
+    return {row.cis: substances_in(row.content) for row in catalogue.specialties(call, codes)}
 
 
 def coverage(call: Call) -> pb.InteractionKnowledge:

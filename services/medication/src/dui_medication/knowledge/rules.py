@@ -150,14 +150,19 @@ class Checked:
         return checked and not self.findings
 
 
+def freshness_on(today: date, edition_on: date, valid_for: timedelta) -> Freshness:
+    """What an edition is worth on a day, when it is held to be current for `valid_for` after its date."""
+    age = today - edition_on
+    if age < timedelta(0):
+        return Freshness.MISDATED
+    return Freshness.CURRENT if age <= valid_for else Freshness.STALE
+
+
 def knowledge_state(thesaurus: Thesaurus | None, today: date, valid_for: timedelta) -> KnowledgeState:
     """What a thesaurus is worth on a day, when an edition is held to be current for `valid_for` after its date."""
     if thesaurus is None:
         return KnowledgeState(Freshness.ABSENT)
-    age = today - thesaurus.edition_on
-    if age < timedelta(0):
-        return KnowledgeState(Freshness.MISDATED, thesaurus.edition_on)
-    return KnowledgeState(Freshness.CURRENT if age <= valid_for else Freshness.STALE, thesaurus.edition_on)
+    return KnowledgeState(freshness_on(today, thesaurus.edition_on, valid_for), thesaurus.edition_on)
 
 
 def check(
