@@ -7,5 +7,8 @@ from typing import Final
 
 from dui_kit.errors import Refusal
 
-#: The service writes nothing yet.
-CONSTRAINTS: Final[Mapping[str, Refusal]] = {}
+from dui_medication.prescriptions.rules import REPLACED_TWICE
+
+CONSTRAINTS: Final[Mapping[str, Refusal]] = {
+    "prescription_line_replaces_line_id_key": Refusal(REPLACED_TWICE, field="orders"),
+}

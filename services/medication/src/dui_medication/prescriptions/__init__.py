@@ -1,0 +1,1 @@
+"""Prescriptions: drafts, signed prescriptions, and the lines of treatment that they make."""

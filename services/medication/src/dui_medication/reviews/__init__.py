@@ -1,0 +1,1 @@
+"""What pharmacists say of the lines of treatment."""

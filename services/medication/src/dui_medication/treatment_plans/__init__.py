@@ -1,0 +1,1 @@
+"""The treatment of a person as it stands, and its doses."""
