@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,17 +13,26 @@ from dui.records.v1 import (
     drafts_pb2,
     facts_pb2,
     handover_notes_pb2,
+    identity_strips_pb2,
     medical_events_pb2,
     relations_pb2,
     stays_pb2,
+    treatment_summaries_pb2,
 )
 from dui.records.v1 import beneficiaries_pb2 as people
+from dui_kit.calls.seals import Seals
 from dui_kit.testing import Harness
-from dui_kit.testing_plans import check_plans, watched
+from dui_kit.testing_plans import check_plans, plan_of, watched
+from dui_kit.worker import transaction
 from dui_records.testing import World
+from dui_records.testing_treatments import treatment
+from dui_records.treatment_summaries import queries
+from dui_records.treatment_summaries.remote import apart
 from google.protobuf.message import Message
 
 PERSONS = 20_000
+#: An association has tens of facilities.
+SMALL = ("access_facility_pkey",)
 
 _FILL = """
 INSERT INTO beneficiary (tenant_id, beneficiary_id, version, recorded_at, birth_name, birth_given_names, birth_date, sex,
@@ -68,6 +78,10 @@ INSERT INTO entry_version (tenant_id, entry_id, version, entry_type, beneficiary
 SELECT tenant_id, beneficiary_id, 1, 'dui.records.v1.Beneficiary', beneficiary_id, now(), ''
 FROM beneficiary WHERE tenant_id = %(tenant)s
 """
+_TREATMENTS = """
+INSERT INTO treatment_summary (tenant_id, beneficiary_id, read_at, sealed)
+SELECT tenant_id, beneficiary_id, now(), '' FROM beneficiary WHERE tenant_id = %(tenant)s
+"""
 _STAFF = """
 INSERT INTO access_account (tenant_id, account_id, subject, active, version)
 SELECT %(tenant)s, uuidv7(), uuidv7()::text, true, 1 FROM generate_series(1, 2000)
@@ -88,7 +102,7 @@ def crowd(harness: Harness) -> World:
     """An association of 20,000 persons: 200 of them present in two facilities, with a past."""
     world = World(harness, now=datetime.now(UTC))
     values = {"tenant": world.tenant, "home": world.home, "workshop": world.workshop, "persons": PERSONS}
-    for statement in (_FILL, _STAYS, _MORE, _FACTS, _PERIMETER, _NOTES, _VERSIONS, _STAFF, _ASSIGNMENTS):
+    for statement in (_FILL, _STAYS, _MORE, _FACTS, _PERIMETER, _NOTES, _VERSIONS, _TREATMENTS, _STAFF, _ASSIGNMENTS):
         harness.admin(statement, values)  # type: ignore[arg-type]
     for table, rest in _ENTRIES.items():
         common = f"tenant_id, {table}_id, beneficiary_id, version, recorded_at, created_at"
@@ -144,6 +158,11 @@ READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
         {"person": True, "tenant": True},
         4,
     ),
+    "IdentityStripService/GetIdentityStrip": (
+        identity_strips_pb2.GetIdentityStripRequest,
+        {"person": True, "tenant": True, "service": "medication"},
+        1,
+    ),
     "BeneficiaryService/CreateBeneficiary": (
         people.CreateBeneficiaryRequest,
         {
@@ -175,14 +194,41 @@ READS: dict[str, tuple[type[Message], dict[str, Any], int]] = {
 @pytest.mark.parametrize("operation", sorted(READS))
 def test_every_query_uses_an_index(crowd: World, operation: str) -> None:
     kind, options, most = READS[operation]
-    fields = {name: value for name, value in options.items() if name not in {"person", "facility", "tenant"}}
+    told = {"person", "facility", "tenant", "service"}
+    fields = {name: value for name, value in options.items() if name not in told}
     if "person" in options:
         fields["beneficiary_id"] = somebody(crowd)
     if "facility" in options:
         fields["facility_id"] = crowd.home
     with watched(crowd.harness) as trips:
         if "tenant" in options:
-            crowd.harness.call(f"dui.records.v1.{operation}", kind(tenant_id=crowd.tenant, **fields))
+            service = options.get("service", "identity")
+            request = kind(tenant_id=crowd.tenant, **fields)
+            crowd.harness.call(f"dui.records.v1.{operation}", request, service=service)
         else:
             crowd.call(operation, kind(**fields))
-    check_plans(crowd.harness, crowd.tenant, trips, most)
+    check_plans(crowd.harness, crowd.tenant, trips, most, small=SMALL)
+
+
+def test_what_is_kept_of_a_treatment_is_read_and_written_by_its_records(crowd: World) -> None:
+    """Medication cannot be asked here: what was kept answers. The calendars of the facilities are the second question."""
+    person = somebody(crowd)
+    with watched(crowd.harness) as trips, transaction(crowd.harness.engine, "records", crowd.tenant) as call:
+        assert queries.persons(call, {person}) == [(person,)]
+        queries.keep(call, Seals("11" * 32), apart(treatment(person, Paracétamol=person)))
+    asked = [
+        statement
+        for trip in trips
+        for statement in trip
+        if statement.startswith(("SELECT bene", "SELECT CASE", "INSERT"))
+    ]
+    assert len(asked) == 3
+    for statement in asked:
+        plan = plan_of(crowd.harness, crowd.tenant, statement)
+        assert "Seq Scan" not in plan, plan
+        assert "INSERT" in statement or re.search(r"Index Cond: .*tenant_id.* AND ", plan), plan
+    request = treatment_summaries_pb2.GetTreatmentSummaryRequest(beneficiary_id=person)
+    with watched(crowd.harness) as trips:
+        summary = crowd.call("TreatmentSummaryService/GetTreatmentSummary", request).treatment_summary
+    assert (len(summary.lines), summary.current) == (1, False)
+    check_plans(crowd.harness, crowd.tenant, trips, 2, small=SMALL)

@@ -36,6 +36,7 @@ POLICY: dict[int, dict[int, tuple[int, ...]]] = {
         Category.CATEGORY_ALERT: READ_WRITE,
         Category.CATEGORY_NURSING: READ_WRITE,
         Category.CATEGORY_MEDICAL: READ_WRITE,
+        Category.CATEGORY_MEDICATION: READ_WRITE,
     },
     EDUCATOR: {
         Category.CATEGORY_IDENTITY: (Action.ACTION_READ,),
