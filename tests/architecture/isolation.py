@@ -9,7 +9,9 @@ from typing import Any
 
 import psycopg
 from dui_kit.ids import new_id
-from dui_kit.testing import Database, Harness
+from dui_kit.testing import CallFailed, Database, Harness
+from dui_kit.wire.contract import Rule
+from google.protobuf.message import Message
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -180,6 +182,27 @@ def fill(harness: Harness, tenant_id: str, given: Mapping[str, Mapping[str, obje
                 row[column] = [] if kind.endswith("[]") else _VALUES[kind]()
         marks = ", ".join(["%s"] * len(row))
         harness.admin(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+
+
+def service_of(rule: Rule) -> str:
+    """A service that may make a system call."""
+    return next(iter(rule.callers), "records")
+
+
+def told_for(harness: Harness, rule: Rule, request: Message, tenant_id: str) -> str:
+    """What a service is told that asks for one association with ids of another one; empty: nothing. Only of calls that name an
+    association: the others are about none, or about all of them."""
+    if "tenant_id" not in request.DESCRIPTOR.fields_by_name:
+        return ""
+    foreign: Any = type(request)()
+    foreign.CopyFrom(request)
+    foreign.tenant_id = tenant_id
+    try:
+        return str(harness.call(rule.operation, foreign, service=service_of(rule)))
+    except CallFailed as refusal:
+        if refusal.reason != "NOT_FOUND":  # anything else would prove nothing
+            raise
+        return ""
 
 
 def reach_in(harness: Harness, table: str, *, of: str, as_tenant: str) -> list[str]:

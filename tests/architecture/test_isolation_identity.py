@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dui.access.v1 import facts_pb2
 from dui.identity.v1 import access_pb2 as access
+from dui.identity.v1 import directory_pb2 as directory
 from dui.identity.v1 import journal_pb2 as journal
 from dui.identity.v1 import organisation_pb2 as organisation
 from dui.identity.v1 import professions_pb2 as professions
@@ -26,7 +27,7 @@ from dui_kit.testing import CallFailed, Harness, create_database, postgres_serve
 from dui_kit.wire.contract import Perimeter
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from isolation import defects, fill, reach_in, rows_of, tenant_tables
+from isolation import defects, fill, reach_in, rows_of, service_of, tenant_tables, told_for
 from pydantic import SecretStr
 from rest import Rest, rest_of
 
@@ -81,7 +82,7 @@ class Home:
             organisation.CreateUnitRequest(facility_id=self.facility.facility_id, unit=organisation.Unit(name=SECRET)),
         ).unit
         self.nurse_account, _ = self.association.person(P.PROFESSION_NURSE)
-        _, self.doctor = self.association.person(P.PROFESSION_DOCTOR)
+        self.doctor_account, self.doctor = self.association.person(P.PROFESSION_DOCTOR)
         _, self.officer = self.association.person(P.PROFESSION_DATA_PROTECTION_OFFICER)
         self.person = new_id()
         harness.facts(self.tenant, [facts_pb2.PersonChanged(beneficiary_id=self.person, version=1)])
@@ -237,6 +238,11 @@ CASES: dict[str, Callable[[Home], Case]] = {
     ),
     "AccessFactService/ListAccessFacts": lambda home: Case(access.ListAccessFactsRequest(tenant_id=home.tenant)),
     "AccessFactService/ListTenants": lambda _home: Case(access.ListTenantsRequest()),
+    "DirectoryService/GetPrescriber": lambda home: Case(
+        directory.GetPrescriberRequest(
+            tenant_id=home.tenant, account_id=home.doctor_account, facility_id=home.facility.facility_id
+        )
+    ),
     "JournalService/ListJournalEntries": lambda _home: Case(journal.ListJournalEntriesRequest(), "officer"),
     "JournalService/ListRecordAccesses": lambda home: Case(
         journal.ListRecordAccessesRequest(beneficiary_id=home.person), "officer"
@@ -290,8 +296,12 @@ def test_an_rpc_gives_another_association_nothing_and_its_own_what_it_asks(
     assert refused in {"NOT_FOUND", "SERVICE_ONLY", "OVERRIDE_MISSING"}  # the last: B's own policy has none
     assert rows_of(harness, home.tenant) == before
 
-    if METHODS[SERVICE + operation].rule.perimeter == Perimeter.PERIMETER_SYSTEM:
-        harness.call(SERVICE + operation, case.request)
+    rule = METHODS[SERVICE + operation].rule
+    if rule.perimeter == Perimeter.PERIMETER_SYSTEM:
+        told = told_for(harness, rule, case.request, stranger.tenant)
+        assert not {secret for secret in _secrets(home) if secret in told}
+        assert rows_of(harness, home.tenant) == before
+        harness.call(SERVICE + operation, case.request, service=service_of(rule))
         return
     # The same on the way that people take.
     asked = {"rpc": SERVICE + operation, "request": case.request, "if_match": case.if_match}

@@ -15,22 +15,25 @@ from dui.records.v1 import beneficiaries_pb2 as people
 from dui.records.v1 import drafts_pb2 as drafts
 from dui.records.v1 import facts_pb2 as facts
 from dui.records.v1 import handover_notes_pb2 as notes
+from dui.records.v1 import identity_strips_pb2 as strips
 from dui.records.v1 import medical_events_pb2 as history
 from dui.records.v1 import relations_pb2 as relations
 from dui.records.v1 import stays_pb2 as stays
+from dui.records.v1 import treatment_summaries_pb2 as treatments
 from dui_kit.calls.call import etag_of
 from dui_kit.testing import CallFailed, Harness, create_database, postgres_server
 from dui_kit.times import to_timestamp
 from dui_kit.wire.contract import Perimeter
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from isolation import defects, fill, reach_in, rows_of, tenant_tables
+from isolation import defects, fill, reach_in, rows_of, service_of, tenant_tables, told_for
 from rest import Rest, rest_of
 
 os.environ.setdefault("DUI_SEALING_KEY", "11" * 32)
 
 from dui_records.app import build
 from dui_records.testing import World
+from dui_records.testing_treatments import KnownTreatments
 
 SERVICE = "dui.records.v1."
 SECRET = "Zwxqvkj"  # a name that no other text holds
@@ -40,7 +43,7 @@ NOW = datetime.now(UTC)
 @pytest.fixture(scope="module")
 def harness() -> Iterator[Harness]:
     with postgres_server() as url:
-        found = Harness(build(), create_database(url, "records"))
+        found = Harness(build(treatments=KnownTreatments(SECRET)), create_database(url, "records"))
         yield found
         found.close()
 
@@ -277,6 +280,11 @@ CASES: dict[str, Callable[[Home], Case]] = {
     "DraftService/DeleteDraft": lambda home: Case(
         drafts.DeleteDraftRequest(beneficiary_id=home.person_id, draft_id=home.entry("draft").draft_id)
     ),
+    "IdentityStripService/GetIdentityStrip": lambda home: (
+        home.entry("allergy"),
+        Case(strips.GetIdentityStripRequest(tenant_id=home.tenant, beneficiary_id=home.person_id)),
+    )[1],
+    "TreatmentSummaryService/GetTreatmentSummary": _person(treatments.GetTreatmentSummaryRequest),
     "PerimeterFactService/ListPerimeterFacts": lambda home: Case(
         facts.ListPerimeterFactsRequest(tenant_id=home.tenant, beneficiary_id=home.person_id)
     ),
@@ -352,8 +360,12 @@ def test_an_rpc_gives_another_association_nothing_and_its_own_what_it_asks(
     assert refused in {"NOT_FOUND", "PLACE_UNKNOWN", "SERVICE_ONLY"}
     assert rows_of(harness, home.tenant) == before
 
-    if METHODS[SERVICE + operation].rule.perimeter == Perimeter.PERIMETER_SYSTEM:
-        harness.call(SERVICE + operation, case.request)
+    rule = METHODS[SERVICE + operation].rule
+    if rule.perimeter == Perimeter.PERIMETER_SYSTEM:
+        told = told_for(harness, rule, case.request, stranger.tenant)
+        assert not {found for found in _ids(home) | {SECRET} if found in told}
+        assert rows_of(harness, home.tenant) == before
+        harness.call(SERVICE + operation, case.request, service=service_of(rule))
         return
     # The same on the way that people take.
     asked = {"rpc": SERVICE + operation, "request": case.request, "subject": "director", "if_match": case.if_match}

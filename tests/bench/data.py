@@ -8,6 +8,8 @@ from typing import Any
 
 import psycopg
 
+from . import treatments
+
 SLUG = "les-tilleuls"
 PERSONS = 20_000
 #: Persons who have a page of handover notes, and how many.
@@ -51,6 +53,9 @@ class World:
     typed: list[str]
     #: CIS of the medicines on the market.
     medicines: list[str]
+    #: Persons who have a treatment of eleven lines, and an order that may be added to it.
+    treated: list[str]
+    order: dict[str, Any]
 
     @staticmethod
     def birth_date(number: int) -> str:
@@ -97,4 +102,12 @@ def load(state: dict[str, Any]) -> World:
         typed = [row[0].lower() for row in medication.execute(query + " ORDER BY 1")]
         query = "SELECT cis FROM reference.specialty WHERE last_edition IS NULL AND marketed ORDER BY cis"
         medicines = [row[0] for row in medication.execute(query)]
-    return World(values["tenant"], values["facility"], ids[NOTED:], values["noted"], typed, medicines)
+        if fresh:
+            for statement in _FACTS:
+                medication.execute(statement, values)
+            treatments.load(medication, values["tenant"], values["facility"], values["noted"], medicines)
+            medication.execute("VACUUM ANALYZE")
+        order = treatments.order(medication, medicines[-1])
+    return World(
+        values["tenant"], values["facility"], ids[NOTED:], values["noted"], typed, medicines, values["noted"], order
+    )

@@ -97,8 +97,8 @@ def _search_catalogue(world: World, count: int, headers: dict[str, str]) -> list
     ]
 
 
-def _check_prescription(world: World, count: int, headers: dict[str, str]) -> list[Request]:
-    """Eleven medicines that are taken, and a new one."""
+def _check_interactions(world: World, count: int, headers: dict[str, str]) -> list[Request]:
+    """Eleven medicines that are taken, and a new one, of nobody."""
 
     def lines() -> list[dict[str, str]]:
         return [
@@ -112,13 +112,31 @@ def _check_prescription(world: World, count: int, headers: dict[str, str]) -> li
     ]
 
 
+def _check_prescription(world: World, count: int, headers: dict[str, str]) -> list[Request]:
+    """A new line for somebody who takes eleven medicines: record, limits, interactions, allergies."""
+    body = json.dumps({"prescription": {"facility_id": world.facility_id, "orders": [world.order]}}).encode()
+    return [
+        Request("POST", f"/v1/beneficiaries/{person}/prescriptions:check", body, headers, 200)
+        for person in random.choices(world.treated, k=count)
+    ]
+
+
+def _treatment_plan(world: World, count: int, headers: dict[str, str]) -> list[Request]:
+    return [
+        Request("GET", f"/v1/beneficiaries/{person}/treatment_plan", None, headers, 200)
+        for person in random.choices(world.treated, k=count)
+    ]
+
+
 #: In the order in which they run: what fills the tables comes last.
 SCENARIOS = (
     Scenario("floor_read", "", _read, None),
     Scenario("read_beneficiary", "nurse", _read, 2.6),
     Scenario("search_beneficiaries", "secretary", _search, 3.5),
     Scenario("search_catalogue", "nurse", _search_catalogue, 4.0),
+    Scenario("check_interactions_12", "nurse", _check_interactions, 10.0),
     Scenario("check_prescription_12", "nurse", _check_prescription, 10.0),
+    Scenario("treatment_plan", "nurse", _treatment_plan, 4.0),
     Scenario("list_handover_notes", "nurse", _list_notes, 4.2),
     Scenario("add_handover_note", "nurse", _add_note, 3.2),
     Scenario("create_beneficiary", "secretary", _create, 3.5),

@@ -100,8 +100,9 @@ def python_client(document: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def _configured(folder: Path) -> Path:
-    # Nothing to reformat: the code is used as generated.
-    (folder / "config.yml").write_text("post_hooks: []\n", encoding="utf-8")
+    # Nothing to reformat: the code is used as generated. The generator knows files as octet streams only.
+    configuration = "post_hooks: []\ncontent_type_overrides:\n  application/pdf: application/octet-stream\n"
+    (folder / "config.yml").write_text(configuration, encoding="utf-8")
     return folder
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import schemathesis
@@ -88,10 +89,21 @@ RIGHT: dict[str, Any] = {
     "actions": ["ACTION_READ"],
 }
 #: A free text `reason` everywhere but here.
-CODED_REASON = {"breakGlass": "BREAK_GLASS_REASON_OTHER"}
+CODED_REASON = {
+    "breakGlass": "BREAK_GLASS_REASON_OTHER",
+    "stop": "STOP_REASON_ABSENCE",
+    "suspend": "STOP_REASON_ABSENCE",
+}
+
+RECONCILIATION = {"transition": "TRANSITION_ENTRY", "sources": ["TAKEN_SOURCE_PERSON"], "taken": []}
 
 reached: dict[str, set[int]] = {}
 _numbers = itertools.count(secrets.randbelow(900_000) + 100_000)
+
+
+def _treats(path: str) -> bool:
+    """Whether it is about what a person takes: the doctor of the association works elsewhere than its nurse."""
+    return any(part in path for part in ("/prescription", "/treatment", "/due_doses", "/reconciliations"))
 
 
 def _until_active(administrator: Api, account_id: str) -> None:
@@ -123,6 +135,7 @@ class Platform:
         self.facility = state["seed"][SLUG]["facilities"]["fam"]
         self.workshop = state["seed"][SLUG]["facilities"]["ehpad"]
         self.unit = state["seed"][SLUG]["units"]["fam"][0]
+        self.ward = state["seed"][SLUG]["units"]["ehpad"][0]
 
     def api(self, role: str, acr: str = "1") -> Api:
         """Somebody, logged in once for each level."""
@@ -141,6 +154,9 @@ class Platform:
         if access["perimeter"] == "PERIMETER_SELF" or "category" not in access:
             return self.api("nurse", acr)
         wanted = (access["category"], access["action"])
+        if _treats(path):
+            roles = ("doctor", "pharmacist", "ehpad-nurse")
+            return next(self.api(role, acr) for role in roles if wanted in self._rights[role])
         for role in ("nurse", "secretary", "head", "doctor", "administrator", "dpo", "educator"):
             if wanted in self._rights[role] and not (role == "doctor" and "/beneficiaries" in path and acr == "1"):
                 return self.api(role, acr)
@@ -175,6 +191,8 @@ class Platform:
         found["admission_id"] = admission(self.workshop)
         if path.endswith("/stays"):
             secretary.post(f"{base}/admissions/{found['admission_id']}:accept")
+        if _treats(path):
+            found |= self._treated(path, base, found["admission_id"])
         if "merge" in path:
             found["merged_beneficiary_id"] = beneficiary()
         if path.endswith(":unmerge"):
@@ -212,6 +230,67 @@ class Platform:
                 made = administrator.post(f"/v1/accounts/{found['account_id']}/assignments", assignment)
                 found["assignment_id"] = made["assignment_id"]
         return found
+
+    def _treated(self, path: str, base: str, entry: str) -> dict[str, str]:
+        """What a treatment of the person has, where the doctor of the association works."""
+        secretary, doctor = self.api("secretary"), self.api("doctor", "2")
+        secretary.post(f"{base}/admissions/{entry}:accept")
+        stay = {"admission_id": entry, "unit_id": self.ward, "started_on": TODAY.isoformat()}
+        secretary.post(f"{base}/stays", stay)
+        found = {"facility_id": self.workshop}
+        if "/prescription" in path:
+            draft = doctor.post(f"{base}/prescriptions", self.prescription())
+            found["prescription_id"] = draft["prescription_id"]
+            if "/prescription_lines" in path or path.endswith((":verify", "/document")):
+                sign = f"{base}/prescriptions/{draft['prescription_id']}:sign"
+                signed = doctor.post(sign, **{"If-Match": draft["etag"]})
+                found["prescription_line_id"] = signed["line_ids"][0]
+        if "prescription_line_id" in found:
+            line = doctor.get(f"{base}/prescription_lines/{found['prescription_line_id']}")
+            line_path, read = f"{base}/prescription_lines/{line['prescription_line_id']}", {"If-Match": line["etag"]}
+            if path.endswith(":resume"):
+                doctor.post(f"{line_path}:suspend", {"reason": "STOP_REASON_ABSENCE"}, **read)
+            if path.endswith(":answerReview"):
+                refusal = {"outcome": "REVIEW_OUTCOME_REFUSED", "problem": "PHARMACY_PROBLEM_OVERDOSE", "text": "Essai"}
+                self.api("pharmacist").post(f"{line_path}:review", {"review": refusal}, **read)
+        if "/reconciliations/" in path:
+            taken = [] if path.endswith(":close") else [{"label": "Tisane", "sources": ["TAKEN_SOURCE_PERSON"]}]
+            content = {**RECONCILIATION, "facility_id": self.workshop, "taken": taken}
+            made = self.api("ehpad-nurse").post(f"{base}/reconciliations", content)
+            found["reconciliation_id"] = made["reconciliation_id"]
+            if made["items"]:
+                found["item_key"] = made["items"][0]["item_key"]
+        return found
+
+    def prescription(self) -> dict[str, Any]:
+        """One of the formulary that ships: what is right for one medicine is not for the next."""
+        steps = [{"doses": [{"at": "08:00", "quantity": "1"}]}]
+        order = {
+            "cis": "99000001",
+            "route": "orale",
+            "dosage": {"unit": "{tbl}", "steps": steps},
+            "starts_on": datetime.now(ZoneInfo(str(RIGHT["time_zone"]))).date().isoformat(),
+            "nursing_act_required": False,
+        }
+        return {"facility_id": self.workshop, "orders": [order]}
+
+    def body(self, path: str, ids: dict[str, str]) -> dict[str, Any] | None:
+        """A body whose parts have to fit each other; None: any does whose parts are right."""
+        if path.endswith(("/prescriptions", "/prescriptions/{prescription_id}")):
+            return self.prescription()
+        if path.endswith("/prescriptions:check"):
+            return {"prescription": self.prescription()}
+        if path.endswith(("/reconciliations", "/reconciliations/{reconciliation_id}")):
+            return {**RECONCILIATION, "facility_id": self.workshop}
+        if path.endswith(":decide"):
+            decision = {
+                "decision": "RECONCILIATION_DECISION_CONTINUE",
+                "divergence": "DIVERGENCE_INTENTIONAL_DOCUMENTED",
+            }
+            return {"item_key": ids["item_key"], **decision}
+        if path.endswith("{prescription_line_id}:review"):
+            return {"review": {"outcome": "REVIEW_OUTCOME_ACCEPTED"}}
+        return None
 
     def helped(self, value: Any, ids: dict[str, str], path: str) -> Any:
         """A generated value with what a generator cannot guess put right."""
@@ -276,10 +355,10 @@ def test_every_answer_is_announced(platform: Platform, case: Any) -> None:
             case.path_parameters = platform.helped(dict(case.path_parameters or {}), ids, path)
             case.query = platform.helped(dict(case.query or {}), ids, path)
             if isinstance(case.body, dict):
-                case.body = platform.helped(case.body, ids, path)
+                case.body = platform.body(path, ids) or platform.helped(case.body, ids, path)
             case.headers.pop("Idempotency-Key", None)
             case.headers.pop("If-None-Match", None)
-            if case.method in {"PATCH", "PUT"}:
+            if any(str(each.get("$ref", "")).endswith("/IfMatch") for each in definition["parameters"]):
                 headers["If-Match"] = _etag(platform, caller, case)
     response = case.call(base_url=platform.url, headers=headers)
     reached.setdefault(f"{case.method} {path}", set()).add(response.status_code)
@@ -296,5 +375,5 @@ def _etag(platform: Platform, caller: Api, case: Any) -> str:
     if "/units/" in path:
         found = [unit for unit in caller.get(path.rpartition("/")[0])["units"] if path.endswith(unit["unit_id"])]
         return str(found[0]["etag"]) if found else "none"
-    answer = caller.request("GET", path)
+    answer = caller.request("GET", path.rpartition(":")[0] or path)
     return str(answer.json().get("etag", "none"))
