@@ -75,7 +75,7 @@ status: install ## Tell whether every part is healthy (exit code 0 if so)
 logs: install ## Follow the logs (make logs PROGRAM=records for one program)
 	@$(LOCAL) logs -f $(PROGRAM)
 
-demo: install ## Play case 1, follow-up of a person in an establishment, and the beginning of case 2, through the gateway
+demo: install ## Play case 1, follow-up of a person, and case 2, from a prescription to a reconciliation, through the gateway
 	@$(BIN)/python -m dui_local.demo
 
 test-tools: tools

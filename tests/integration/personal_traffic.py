@@ -18,7 +18,8 @@ import pytest
 from dui_kit.identifiers import normalise_name
 from dui_local import demo_data
 from dui_local.api import Api
-from dui_local.demo import SLUG, play
+from dui_local.demo import play
+from dui_local.demo_story import SLUG
 from dui_local.seed import ADMINISTRATOR
 from dui_ops.login import LoginError, login
 from dui_ops.state import State, account

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dui_kit.worker.testing import free_port
-from dui_local import demo
+from dui_local import demo, demo_story
 from dui_ops.state import State, load
 
 #: The facility of case 1 is near Paris, the servers keep UTC.
@@ -46,7 +46,7 @@ def told(state: State) -> Told:
 
 
 def test_the_story_is_told_in_order_at_local_time(state: State, told: Told) -> None:
-    accounts = {each["role"]: each for each in state["accounts"] if each["username"].endswith(f".{demo.SLUG}")}
+    accounts = {each["role"]: each for each in state["accounts"] if each["username"].endswith(f".{demo_story.SLUG}")}
     for role in ("secretary", "nurse", "educator", "doctor", "dpo"):
         assert f"(compte {accounts[role]['username']})" in told.text
     entries = list(_ENTRY.finditer(told.text))
@@ -71,17 +71,30 @@ def test_an_identity_is_validated_on_a_document_and_insi_says_that_it_is_not_con
     assert "téléservice INSi (HTTP 409, INSI_NOT_CONNECTED)\n" in told.text
 
 
-def test_a_contraindication_of_the_thesaurus_is_found_and_its_edition_told(told: Told) -> None:
-    """ANSM: antivitamines K + miconazole, contre-indication."""
-    assert "• Contre-indication : MICONAZOLE FICTIF 2 % + WARFARINE FICTIF 2 mg\n" in told.text
-    assert "thésaurus de l'ANSM du 2020-10-20 (ancienne édition)" in told.text
-    assert "ces médicaments sont inventés" in told.text
+def test_what_must_not_be_signed_is_blocked_and_its_source_told(told: Told) -> None:
+    """ANSM: antivitamines K + miconazole, contre-indication. What nobody can check is said to be so, not passed over."""
+    assert "ajoute un gel de miconazole → bloqué : Contre-indication : antivitamines K et miconazole\n" in told.text
+    assert "ajoute amoxicilline–acide clavulanique → bloqué : Allergie « Amoxicilline »\n" in told.text
+    assert "Thésaurus des interactions médicamenteuses de l'ANSM, 2020-10-20 (ancienne édition)\n" in told.text
+    assert "Contrôle indisponible : allergie « un sirop pour la toux, dans l'enfance »" in told.text
+
+
+def test_a_prescription_goes_all_its_way(told: Told) -> None:
+    """Signed, verified, printed, reviewed, planned, answered, and reconciled after the hospital."""
+    assert re.search(r"fait vérifier la signature : valide \(clé [0-9a-f]{16}\)\n", told.text)
+    assert re.search(r"imprime l'ordonnance : PDF de \d+ Ko\n", told.text)
+    assert "ouvre la liste des lignes à analyser : 12, dont les 12 de cette ordonnance\n" in told.text
+    assert "lit le plan de traitement : 12 lignes, dont 11 où l'aide à la prise suffit (CASF L313-26)\n" in told.text
+    assert "ouvre la liste des réponses à donner à la pharmacie : 1\n" in told.text
+    assert "retrouve dans le dossier le résumé du traitement : 12 lignes, à jour\n" in told.text
+    assert "compare la lettre de sortie au plan : 13 lignes, 3 divergences\n" in told.text
+    assert "clôt la conciliation à " in told.text
 
 
 def test_a_nurse_needs_no_word_of_http(told: Told) -> None:
     """What happened is said in words; what a programmer looks for stands behind, in parentheses."""
     refusals = [line for line in told.text.splitlines() if "→ refusé" in line]
-    assert len(refusals) == 7
+    assert len(refusals) == 10
     for line in refusals:
         words, programmers = line.rsplit(" (", 1)
         assert re.fullmatch(r"HTTP 4\d\d, [A-Z_]+\)", programmers)

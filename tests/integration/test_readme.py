@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import httpx
-from dui_local.demo import SLUG
+from dui_local.demo_story import SLUG
 from dui_ops.login import login_account
 from dui_ops.state import load
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from dui_local.demo import SLUG
+from dui_local.demo_story import SLUG
 from dui_local.stack import wait_ready
 from dui_ops.login import login_account
 from dui_ops.state import State, load

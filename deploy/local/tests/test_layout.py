@@ -23,11 +23,11 @@ def layout(folder: Path) -> Layout:
 def test_nobody_else_can_read_the_folder_or_the_secrets(tmp_path: Path) -> None:
     home = layout(tmp_path)
     secrets = credentials.ensure(home, ["identity"])
-    credentials.ensure_signing_key(home)
+    credentials.ensure_signing_keys(home)
     assert home.home.stat().st_mode & 0o066 == 0
     assert home.secrets.stat().st_mode & 0o077 == 0
     files = list(home.secrets.iterdir())
-    assert len(files) == 2
+    assert len(files) == 3  # passwords, and the keys that sign the journal and prescriptions
     assert all(file.stat().st_mode & 0o077 == 0 for file in files)
     assert len(set(secrets.values())) == len(secrets)
 
@@ -49,9 +49,9 @@ def test_a_run_takes_over_the_secrets_of_the_database_that_it_begins_with(tmp_pa
 
 def test_the_signing_key_is_ed25519_and_stays(tmp_path: Path) -> None:
     home = layout(tmp_path)
-    credentials.ensure_signing_key(home)
+    credentials.ensure_signing_keys(home)
     pem = (home.secrets / "audit-signing.pem").read_bytes()
-    credentials.ensure_signing_key(home)
+    credentials.ensure_signing_keys(home)
     assert (home.secrets / "audit-signing.pem").read_bytes() == pem
     assert isinstance(load_pem_private_key(pem, password=None), Ed25519PrivateKey)
 

@@ -35,12 +35,17 @@ def ensure(layout: Layout, services: Iterable[str], given: Mapping[str, str] = M
     return known
 
 
-def ensure_signing_key(layout: Layout) -> None:
-    """The Ed25519 key that signs the heads of the access journal, in PEM. It stays outside of the databases."""
-    path = layout.secrets / "audit-signing.pem"
-    if not path.exists():
-        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _write(path, pem.decode())
+#: What signs the heads of the access journal, and what seals prescriptions.
+_SIGNING_KEYS = ("audit-signing.pem", "prescription-signing.pem")
+
+
+def ensure_signing_keys(layout: Layout) -> None:
+    """The Ed25519 keys, in PEM. They stay outside of the databases."""
+    for name in _SIGNING_KEYS:
+        path = layout.secrets / name
+        if not path.exists():
+            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            _write(path, pem.decode())
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,5 +1,5 @@
-"""`make demo`: case 1, the follow-up of a person in an establishment, and what there is of case 2, medicines, played through the
-gateway by the people of the demo.
+"""`make demo`: case 1, the follow-up of a person in an establishment, and case 2, a treatment, played through the gateway by
+the people of the demo.
 
 Each run admits a new person. Every line is the answer of the platform to a real login, not a text written beforehand.
 """
@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
 from dui.identity.v1.access_pb2 import ReviewVerdict
-from dui.medication.v1.interactions_pb2 import InteractionLevel, KnowledgeFreshness, UncheckedReason
-from dui.options.v1 import options_pb2
 from dui.options.v1.options_pb2 import Category
 from dui.records.v1.beneficiaries_pb2 import IdentityStatus
 from dui_ops.login import LoginError
 from dui_ops.state import StackError, State, load, no_answer
 
-from dui_local import demo_data
+from dui_local import demo_data, demo_prescribing
 from dui_local.api import Api, ApiError
+from dui_local.demo_story import Story, label
 from dui_local.seed import traits
 
-SLUG = "les-tilleuls"
 JOURNAL_SECONDS = 20
 ALLOWED = "JOURNAL_OUTCOME_ALLOWED"
 #: The refusals of the story in a few words.
@@ -38,73 +35,23 @@ REFUSALS = {
 }
 
 
-class Story:
-    """Tells what happens, and stops with a message when it is not what should."""
-
-    def __init__(self, state: State) -> None:
-        """`state`: of a stack with demo data."""
-        self._state = state
-        self.places = state["seed"][SLUG]
-        #: The time zone of the facility where it happens; the secretary reads it.
-        self.zone = ZoneInfo("UTC")
-        self._step = 0
-
-    def person(self, role: str, acr: str = "1") -> Api:
-        """Somebody of the association, logged in for real."""
-        account = next(a for a in self._state["accounts"] if a["username"] == f"{role}.{SLUG}")
-        self._step += 1
-        factor = " (mot de passe et code à usage unique)" if acr == "2" else ""
-        who = f"{account['name']}, {account['profession']} (compte {account['username']})"
-        print(f"\n{self._step}. {who}, s'identifie{factor}")
-        return Api(self._state, account, acr)
-
-    @staticmethod
-    def tell(text: str) -> None:
-        """One thing that happened."""
-        print(f"   • {text}")
-
-    def refused(self, what: str, reason: str, act: Callable[[], object], because: str = "") -> None:
-        """An act that must be refused for `reason`; StackError when it is not.
-
-        Args:
-            because: told instead of the platform's own text, where that speaks to programmers.
-        """
-        try:
-            act()
-        except ApiError as refusal:
-            if refusal.reason != reason:
-                raise
-            told = because or str(refusal.problem["detail"]).rstrip(".")
-            self.tell(f"{what} → refusé : {told} (HTTP {refusal.status}, {refusal.reason})")
-        else:
-            raise StackError(f"{what}: should have been refused ({reason})")
-
-
-@contextmanager
-def _closing(api: Api) -> Iterator[Api]:
-    try:
-        yield api
-    finally:
-        api.close()
-
-
 def play(state: State) -> None:
-    """Plays Case 1; ApiError or StackError when something does not go as told."""
-    story = Story(state)
-    print("Cas 1 : suivi d'une personne en établissement")
-    base = _secretary(story)
-    _nurse(story, base)
-    _educator(story, base)
-    glass = _doctor(story, base)
-    _officer(story, base, glass)
-    print("\nCas 2, ce qui en existe : trouver un médicament et contrôler les interactions")
-    _medicines(story)
-    print("\nFin. Pour continuer à la place d'une de ces personnes : uv run dui token COMPTE")
+    """Plays both cases; ApiError or StackError when something does not go as told."""
+    with closing(Story(state)) as story:
+        print("Cas 1 : suivi d'une personne en établissement")
+        base = _secretary(story)
+        _nurse(story, base)
+        _educator(story, base)
+        glass = _doctor(story, base)
+        _officer(story, base, glass)
+        print("\nCas 2 : le circuit du médicament, de l'ordonnance au retour d'hospitalisation")
+        demo_prescribing.play(story)
+        print("\nFin. Pour continuer à la place d'une de ces personnes : uv run dui token COMPTE")
 
 
 def _secretary(story: Story) -> str:
     facility = story.places["facilities"]["fam"]
-    with _closing(story.person("secretary")) as api:
+    with story.person("secretary") as api:
         story.zone = ZoneInfo(api.get(f"/v1/facilities/{facility}")["time_zone"])
         today = datetime.now(story.zone).date()
         # Another person at each run.
@@ -156,7 +103,7 @@ def _secretary(story: Story) -> str:
 
 def _nurse(story: Story, base: str) -> None:
     facility, unit = story.places["facilities"]["fam"], story.places["units"]["fam"][0]
-    with _closing(story.person("nurse")) as api:
+    with story.person("nurse") as api:
         ward = api.get(f"/v1/facilities/{facility}/beneficiaries?unit_id={unit}&page_size=50")
         warned = sum(1 for person in ward["beneficiaries"] if person["homonym"])
         story.tell(f"ouvre la liste de son unité : {len(ward['beneficiaries'])} personnes, {warned} homonymie signalée")
@@ -198,7 +145,7 @@ def _nurse(story: Story, base: str) -> None:
 
 
 def _educator(story: Story, base: str) -> None:
-    with _closing(story.person("educator")) as api:
+    with story.person("educator") as api:
         allergies = api.get(f"{base}/allergies")["allergies"]
         story.tell(f"voit l'alerte, utile à toute l'équipe : {allergies[0]['substance']}")
         notes = api.get(f"{base}/handover_notes")["handover_notes"]
@@ -210,7 +157,7 @@ def _educator(story: Story, base: str) -> None:
 
 
 def _doctor(story: Story, base: str) -> dict[str, Any]:
-    with _closing(story.person("doctor")) as api:
+    with story.person("doctor") as api:
         story.refused(
             "ouvrir ce dossier depuis un autre site", "OUT_OF_PERIMETER", lambda: api.get(f"{base}/medical_events")
         )
@@ -223,7 +170,7 @@ def _doctor(story: Story, base: str) -> dict[str, Any]:
             "STEP_UP_REQUIRED",
             lambda: api.post(f"{base}:breakGlass", reason),
         )
-    with _closing(story.person("doctor", acr="2")) as api:
+    with story.person("doctor", acr="2") as api:
         glass = api.post(f"{base}:breakGlass", reason)
         until = datetime.fromisoformat(glass["valid_to"]) - datetime.fromisoformat(glass["valid_from"])
         story.tell(
@@ -239,7 +186,7 @@ def _doctor(story: Story, base: str) -> dict[str, Any]:
 
 
 def _officer(story: Story, base: str, glass: dict[str, Any]) -> None:
-    with _closing(story.person("dpo")) as api:
+    with story.person("dpo") as api:
         pending = api.get("/v1/break_glasses?pending_only=true")["break_glasses"]
         story.tell(f"trouve {len(pending)} accès en urgence à examiner, dont celui du médecin")
         seen = sorted(_accesses(api, base), key=lambda entry: datetime.fromisoformat(entry["occurred_at"]))
@@ -255,13 +202,13 @@ def _officer(story: Story, base: str, glass: dict[str, Any]) -> None:
             )
             glassy = ", glace brisée" if entry["break_glass"] else ""
             # A list of several kinds of data has no category of its own.
-            what = f"{entry['operation_label']} · {_label(Category, entry['category']) or 'plusieurs catégories'}"
+            what = f"{entry['operation_label']} · {label(Category, entry['category']) or 'plusieurs catégories'}"
             at = datetime.fromisoformat(entry["occurred_at"]).astimezone(story.zone)
             print(f"       {at:%H:%M:%S}  {entry.get('professional_name', ''):24.24}  {what:55}  {verdict}{glassy}")
         reviewed = api.post(
             f"/v1/break_glasses/{glass['break_glass_id']}:review", {"verdict": "REVIEW_VERDICT_JUSTIFIED"}
         )
-        story.tell(f"examine l'urgence : {_label(ReviewVerdict, reviewed['verdict']).lower()}")
+        story.tell(f"examine l'urgence : {label(ReviewVerdict, reviewed['verdict']).lower()}")
         proof = api.post("/v1/journal:verify")
         if not proof["valid"]:
             raise StackError(f"the journal does not verify: {proof['defects']}")
@@ -270,45 +217,9 @@ def _officer(story: Story, base: str, glass: dict[str, Any]) -> None:
         story.refused("lire le dossier lui-même", "RIGHT_MISSING", lambda: api.get(base))
 
 
-def _medicines(story: Story) -> None:
-    with _closing(story.person("nurse")) as api:
-        chosen = {}
-        for typed in ("warfa", "miconazol", "paracetamol 500"):
-            found = api.post("/v1/specialties:search", {"text": typed, "page_size": 5})["matches"]
-            chosen[typed] = found[0]
-            more = f" (première de {len(found)})" if len(found) > 1 else ""
-            story.tell(f"tape « {typed} » : {found[0]['name']}{more}")
-        if any(each["fictive"] for each in chosen.values()):
-            story.tell("ces médicaments sont inventés : le catalogue officiel s'importe avec `dui catalogue import`")
-        origins = ("EXISTING", "NEW", "CONDITIONAL")
-        lines = [
-            {"reference": each["name"].split(",")[0], "cis": each["cis"], "origin": f"LINE_ORIGIN_{origin}"}
-            for each, origin in zip(chosen.values(), origins, strict=True)
-        ]
-        checked = api.post("/v1/interactions:check", {"lines": lines})
-        if not checked["findings"]:
-            raise StackError("warfarine and miconazole: the contraindication of the thesaurus was not found")
-        for finding in checked["findings"]:
-            level = _label(InteractionLevel, finding["entry"]["level"])
-            story.tell(f"{level} : {' + '.join(finding['references'])}")
-        for each in checked["unavailable"]:
-            story.tell(f"{_label(UncheckedReason, each['reason'])} : {each['substance']}")
-        state = checked["knowledge"]
-        fresh = _label(KnowledgeFreshness, state["freshness"]).lower()
-        story.tell(
-            f"contrôle d'après le thésaurus de l'ANSM du {state['edition_on']} ({fresh}) : une aide, pas une certitude"
-        )
-
-
-def _label(kind: Any, name: str) -> str:
-    """The French label of a value of an enumeration of the contract."""
-    label = kind.DESCRIPTOR.values_by_name[name].GetOptions().Extensions[options_pb2.label_fr]
-    return str(label)
-
-
 def _status(beneficiary: dict[str, Any]) -> str:
     """How sure an identity is, in a word."""
-    return _label(IdentityStatus, beneficiary["identity_status"]).lower()
+    return label(IdentityStatus, beneficiary["identity_status"]).lower()
 
 
 def _accesses(api: Api, base: str) -> list[dict[str, Any]]:

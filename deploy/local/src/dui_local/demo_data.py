@@ -109,6 +109,8 @@ def associations() -> tuple[Association, ...]:
         Post("care-assistant", "PROFESSION_CARE_ASSISTANT", "Aide-soignante du FAM", "fam"),
         Post("doctor", "PROFESSION_DOCTOR", "Médecin de l'EHPAD", "ehpad", with_rpps=True),
         Post("dpo", "PROFESSION_DATA_PROTECTION_OFFICER", "Déléguée à la protection des données", None),
+        Post("pharmacist", "PROFESSION_PHARMACIST", "Pharmacienne", None, with_rpps=True),
+        Post("ehpad-nurse", "PROFESSION_NURSE", "Infirmière de l'EHPAD", "ehpad", with_rpps=True),
     )
     return (
         Association(
@@ -201,7 +203,16 @@ class People:
 
     def staff(self, post: Post) -> Staff:
         """Somebody for a post."""
-        female = post.role in {"secretary", "head", "nurse", "care-assistant", "dpo", "administrator"}
+        female = post.role in {
+            "secretary",
+            "head",
+            "nurse",
+            "care-assistant",
+            "dpo",
+            "administrator",
+            "pharmacist",
+            "ehpad-nurse",
+        }
         given = self._faker.first_name_female() if female else self._faker.first_name_male()
         self._serial += 1
         rpps = f"99{self._serial + self._faker.random_int(1, 8) * 10_000_000:08d}"

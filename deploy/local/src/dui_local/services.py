@@ -40,7 +40,11 @@ SERVICES: dict[str, ServiceEntry] = {
         },
     ),
     "records": ServiceEntry(port=10152, worker_port=10252),
-    "medication": ServiceEntry(port=10153, worker_port=10253),
+    "medication": ServiceEntry(
+        port=10153,
+        worker_port=10253,
+        settings={"DUI_PRESCRIPTION_SIGNING_KEY_FILE": "{secrets}/prescription-signing.pem"},
+    ),
 }
 
 

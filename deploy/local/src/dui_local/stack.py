@@ -144,7 +144,7 @@ def _begin(layout: Layout, chosen: Mapping[str, int], progress: Progress, *, tie
     distribution = keycloak.ensure_distribution(progress)
     given = template(distribution, SERVICES).secrets() if ephemeral else {}
     secrets = credentials.ensure(layout, SERVICES, given)
-    credentials.ensure_signing_key(layout)
+    credentials.ensure_signing_keys(layout)
     postgres.prepare(layout, secrets["postgres"], chosen["postgres"])
     state = states.build(layout, chosen, secrets, distribution)
     save(state)
