@@ -27,11 +27,11 @@ from dui_medication.knowledge.composition import substances_of_specialty
 from dui_medication.knowledge.names import canonical
 from dui_medication.knowledge.queries import Library
 from dui_medication.knowledge.rules import SPECIALTY_UNKNOWN
+from dui_medication.limits import rules as limits
+from dui_medication.limits.rules import Covered, LimitedLine
 from dui_medication.people.remote import Strip
 from dui_medication.people.rules import PRESCRIBER_UNKNOWN, RECORD_AWAY
-from dui_medication.prescriptions import limits
 from dui_medication.prescriptions.facilities import followed_at
-from dui_medication.prescriptions.limits import Covered, LimitedLine
 from dui_medication.prescriptions.lines import Line
 from dui_medication.prescriptions.orders import Ordered, medicines, ordered
 from dui_medication.prescriptions.rules import (

@@ -9,8 +9,8 @@ from decimal import Decimal
 from dui.medication.v1 import posology_pb2, prescriptions_pb2
 from dui_kit.days import parse_day
 
+from dui_medication.limits.durations import covered_until
 from dui_medication.posology.rules import AsNeeded, Course, Infusion, IntervalDose, Posology, Step, TimedDose
-from dui_medication.prescriptions.durations import covered_until
 
 
 def posology_of(dosage: posology_pb2.Dosage) -> Posology:

@@ -19,12 +19,12 @@ from dui_medication.catalogue.inn import Part, inn_label
 from dui_medication.catalogue.mapping import specialty_of_row
 from dui_medication.catalogue.rules import PoisonList
 from dui_medication.knowledge.names import canonical
+from dui_medication.limits.rules import LimitedLine, Sheet, sheet_of
+from dui_medication.limits.weights import dose_per_kg, strength_of
 from dui_medication.posology import units, wording
 from dui_medication.posology.rules import Course, Posology, check, last_day
-from dui_medication.prescriptions.limits import LimitedLine, Sheet, sheet_of
 from dui_medication.prescriptions.mapping import course_of, period_of, posology_of
 from dui_medication.prescriptions.rules import OrderFacts, order_violations
-from dui_medication.prescriptions.weights import dose_per_kg, strength_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from dui_medication.people.remote import People, Strip
 from dui_medication.people.rules import PRESCRIBER_UNKNOWN, RECORD_AWAY, full_name
 from dui_medication.prescriptions import acts, lines, queries
 from dui_medication.prescriptions.checking import Checker, Examined
-from dui_medication.prescriptions.printing import prescription_pdf
 from dui_medication.prescriptions.rules import (
     ALREADY_SIGNED,
     DRAFT_OF_ANOTHER_RECORD,
@@ -35,6 +34,7 @@ from dui_medication.prescriptions.rules import (
     check_suspend,
 )
 from dui_medication.prescriptions.signing import Signatures
+from dui_medication.printing.document import prescription_pdf
 from dui_medication.treatment_plans.queries import confirm, plan_of
 
 #: Of the record; the letters of the INSi (RNIV) in what is signed.

@@ -10,7 +10,7 @@ import pytest
 from dui_kit.errors import Reason
 from dui_medication.catalogue.conditions import RestrictionBasis
 from dui_medication.catalogue.rules import PoisonList
-from dui_medication.prescriptions.limits import (
+from dui_medication.limits.rules import (
     Covered,
     Limit,
     LimitedLine,

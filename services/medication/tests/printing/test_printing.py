@@ -13,9 +13,9 @@ from dui.medication.v1 import catalogue_pb2
 from dui.medication.v1 import prescriptions_pb2 as pb
 from dui_kit.errors import Refusal
 from dui_kit.times import to_timestamp
-from dui_medication.prescriptions.printed_text import DRAWN, MARKED, printable
-from dui_medication.prescriptions.printed_values import age, birth_date
-from dui_medication.prescriptions.printing import prescription_pdf
+from dui_medication.printing.document import prescription_pdf
+from dui_medication.printing.texts import DRAWN, MARKED, printable
+from dui_medication.printing.values import age, birth_date
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PageObject

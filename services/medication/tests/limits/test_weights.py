@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from dui_medication.prescriptions.weights import Strength, age_on, dose_per_kg, fresh_for, strength_of
+from dui_medication.limits.weights import Strength, age_on, dose_per_kg, fresh_for, strength_of
 
 D = Decimal
 

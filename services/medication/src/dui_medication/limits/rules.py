@@ -34,8 +34,8 @@ from dui_medication.catalogue.conditions import (
     sheet_in_words,
 )
 from dui_medication.catalogue.rules import PoisonList, conditions_of
-from dui_medication.prescriptions.durations import Longest
-from dui_medication.prescriptions.refusals import (
+from dui_medication.limits.durations import Longest
+from dui_medication.limits.refusals import (
     AGE_UNKNOWN,
     CONDITION_TO_MEET,
     CONDITION_UNKNOWN,
@@ -60,7 +60,7 @@ from dui_medication.prescriptions.refusals import (
     WEIGHT_OUTDATED,
     Notice,
 )
-from dui_medication.prescriptions.weights import fresh_for
+from dui_medication.limits.weights import fresh_for
 
 #: R5132-30 and R5132-21.
 NARCOTIC_LONGEST = Longest(days=28)

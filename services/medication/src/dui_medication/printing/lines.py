@@ -10,8 +10,8 @@ from dui.medication.v1 import prescriptions_pb2 as pb
 from dui_kit.times import from_timestamp
 from dui_kit.wire.contract import label_fr
 
-from dui_medication.prescriptions.printed_text import printable
-from dui_medication.prescriptions.printed_values import day, decimal, instant, plural
+from dui_medication.printing.texts import printable
+from dui_medication.printing.values import day, decimal, instant, plural
 
 NURSING = "Acte infirmier requis"
 HELPED = "Aide à la prise possible (CASF, L313-26)"

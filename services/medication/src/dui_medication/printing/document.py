@@ -24,10 +24,10 @@ from dui_kit.errors import Refusal
 from dui_kit.times import from_timestamp
 
 from dui_medication.people.rules import full_name
-from dui_medication.prescriptions.printed_line import Fact, PrintedLine, override_fact, printed_line, unavailable_fact
-from dui_medication.prescriptions.printed_text import printable
-from dui_medication.prescriptions.printed_values import age, birth_date, day, decimal, grouped, instant, plural
 from dui_medication.prescriptions.rules import NOT_SIGNED
+from dui_medication.printing.lines import Fact, PrintedLine, override_fact, printed_line, unavailable_fact
+from dui_medication.printing.texts import printable
+from dui_medication.printing.values import age, birth_date, day, decimal, grouped, instant, plural
 
 FICTIVE = "MÉDICAMENT FICTIF – FORMATION\nNE PAS DÉLIVRER, NE PAS ADMINISTRER"
 SECURED = (
@@ -136,7 +136,7 @@ class _Press:
 
     @cached_property
     def _template(self) -> bytes:
-        return files("dui_medication.prescriptions").joinpath("prescription.typ").read_bytes()
+        return files("dui_medication.printing").joinpath("prescription.typ").read_bytes()
 
     def pdf(self, data: str, created: datetime) -> bytes:
         """The document of some data. Its day of creation is given, or the same prescription would give other bytes tomorrow."""

@@ -10,7 +10,7 @@ from typing import Any
 from dui.medication.v1 import catalogue_pb2, interactions_pb2
 from dui.medication.v1 import prescriptions_pb2 as pb
 from dui_kit.times import to_timestamp
-from dui_medication.prescriptions.printing import prescription_pdf
+from dui_medication.printing.document import prescription_pdf
 from pypdf import PdfReader
 
 SIGNED_AT = datetime(2026, 11, 26, 8, 14, tzinfo=UTC)

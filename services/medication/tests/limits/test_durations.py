@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from dui_medication.prescriptions.durations import Longest, end_of_months, whole_months
+from dui_medication.limits.durations import Longest, end_of_months, whole_months
 from hypothesis import given
 from hypothesis import strategies as st
 

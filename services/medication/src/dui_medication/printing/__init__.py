@@ -1,0 +1,1 @@
+"""A signed prescription as a document to print."""
