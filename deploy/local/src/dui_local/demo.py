@@ -106,7 +106,9 @@ def _nurse(story: Story, base: str) -> None:
     with story.person("nurse") as api:
         ward = api.get(f"/v1/facilities/{facility}/beneficiaries?unit_id={unit}&page_size=50")
         warned = sum(1 for person in ward["beneficiaries"] if person["homonym"])
-        story.tell(f"ouvre la liste de son unité : {len(ward['beneficiaries'])} personnes, {warned} homonymie signalée")
+        story.tell(
+            f"ouvre la liste de son unité : {len(ward['beneficiaries'])} personnes, {warned} à ne pas confondre (homonymie)"
+        )
         allergy = {
             "kind": "ALLERGY_KIND_MEDICATION",
             "substance": "Amoxicilline",
