@@ -127,7 +127,7 @@ def test_while_the_record_is_away_what_it_said_last_is_known_with_its_age(
 
 @pytest.mark.parametrize(
     "failure",
-    [httpx.ConnectError("away"), ValueError("no JSON"), KeyError("access_token")],
+    [httpx.ConnectError("away"), httpx.ReadTimeout("slow"), httpx.DecodingError("no token")],
     ids=lambda each: type(each).__name__,
 )
 def test_without_a_token_of_its_own_the_service_says_what_is_away(

@@ -26,7 +26,7 @@ class ServiceToken:
         self._renew_at = 0.0
 
     def get(self, *, timeout: float = 5.0) -> str:
-        """The token; httpx.HTTPError when the identity provider does not answer and none is held."""
+        """The token; httpx.HTTPError when the identity provider does not answer, or with no token, and none is held."""
         with self._lock:
             if time.monotonic() < self._renew_at:
                 return self._token
@@ -40,7 +40,12 @@ class ServiceToken:
                 timeout=timeout,
             )
             answer.raise_for_status()
-            body = answer.json()
-            self._token = str(body["access_token"])
-            self._renew_at = time.monotonic() + max(0, float(body["expires_in"]) - MARGIN_SECONDS)
+            try:
+                body = answer.json()
+                token, seconds = str(body["access_token"]), float(body["expires_in"])
+            except (ValueError, KeyError, TypeError) as error:
+                message = "the identity provider answers, but with no token"
+                raise httpx.DecodingError(message, request=answer.request) from error
+            self._token = token
+            self._renew_at = time.monotonic() + max(0, seconds - MARGIN_SECONDS)
             return self._token

@@ -100,7 +100,7 @@ class _Neighbour:
         try:
             token = self._token.get(timeout=SECONDS)
             answer = self._client.call(operation, request, reply, token=token, timeout=SECONDS)
-        except (httpx.HTTPError, ValueError, KeyError) as error:  # the two last: what came is no token
+        except httpx.HTTPError as error:
             self._breaker.failed()
             raise Unanswered(f"NO_TOKEN {type(error).__name__}") from None
         except grpc.RpcError as error:
