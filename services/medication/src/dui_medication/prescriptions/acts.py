@@ -45,17 +45,7 @@ Json = dict[str, Any]
 #: What tells of the end of a line; and all that is told of it after it was signed: what is ordered about it is signed by itself,
 #: reviews are not.
 _END: Final = ("stopped_at", "stop_reason", "stop_text", "replaced_by_line_id")
-_LATER: Final = (
-    "status",
-    "review",
-    "pauses",
-    "stopped_at",
-    "stop_reason",
-    "stop_text",
-    "replaced_by_line_id",
-    "version",
-    "etag",
-)
+_LATER: Final = ("status", "review", "pauses", *_END, "version", "etag")
 #: The last day of a line that was ended is a day of its facility, whose clock may have been put right since.
 _A_CLOCK = timedelta(days=1)
 

@@ -51,6 +51,7 @@ from dui_medication.prescriptions.rules import (
 from dui_medication.safety.open_net import OpenSafetyNet
 from dui_medication.safety.port import (
     WHY_LABELS,
+    Alert,
     Person,
     SafetyAnswer,
     SafetyNet,
@@ -348,29 +349,9 @@ def _report(
             read_at=to_timestamp(strip.read_at) if strip else None, current=strip.current if strip else False
         ),
         alerts=[
-            pb.Alert(
-                key=each.key,
-                kind=pb.AlertKind.ValueType(each.kind),
-                level=interactions.InteractionLevel.ValueType(each.level),
-                references=each.lines,
-                title=each.title,
-                text=each.text,
-                blocking=each.key in must,
-                overridden=each.key in must & overrides,
-            )
-            for each in answer.alerts
+            _alert(each, blocking=each.key in must, overridden=each.key in must & overrides) for each in answer.alerts
         ],
-        reminders=[
-            pb.Alert(
-                key=each.key,
-                kind=pb.AlertKind.ValueType(each.kind),
-                level=interactions.InteractionLevel.ValueType(each.level),
-                references=each.lines,
-                title=each.title,
-                text=each.text,
-            )
-            for each in answer.reminders
-        ],
+        reminders=[_alert(each) for each in answer.reminders],
         unavailable=[
             pb.UnavailableCheck(
                 kind=pb.AlertKind.ValueType(each.kind),
@@ -381,6 +362,19 @@ def _report(
             )
             for each in answer.unavailable
         ],
+    )
+
+
+def _alert(found: Alert, *, blocking: bool = False, overridden: bool = False) -> pb.Alert:
+    return pb.Alert(
+        key=found.key,
+        kind=pb.AlertKind.ValueType(found.kind),
+        level=interactions.InteractionLevel.ValueType(found.level),
+        references=found.lines,
+        title=found.title,
+        text=found.text,
+        blocking=blocking,
+        overridden=overridden,
     )
 
 

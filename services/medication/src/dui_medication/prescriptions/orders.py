@@ -38,6 +38,8 @@ class Ordered:
     specialty: catalogue_pb2.Specialty | None
     posology: Posology
     course: Course
+    #: Its composition, as it is named on prescriptions.
+    parts: Sequence[Part]
 
     @property
     def period(self) -> Course:
@@ -50,7 +52,7 @@ class Ordered:
     @property
     def substances(self) -> list[str]:
         """The names by which it is prescribed, each once."""
-        return list(dict.fromkeys(part.plain_name for part in parts_of(self.specialty)))
+        return list(dict.fromkeys(part.plain_name for part in self.parts))
 
     @property
     def label(self) -> str:
@@ -59,7 +61,7 @@ class Ordered:
             return self.order.preparation.strip()
         if self.order.naming == pb.NAMING_SPECIALTY:
             return self.specialty.name
-        return inn_label(self.specialty.name, parts_of(self.specialty), self.specialty.form)
+        return inn_label(self.specialty.name, self.parts, self.specialty.form)
 
     @property
     def limited(self) -> LimitedLine:
@@ -155,7 +157,7 @@ class Ordered:
         told = wording.posology_text(self.posology, period_of(self.order), in_words=True)
         strengths = [
             words
-            for part in parts_of(self.specialty)
+            for part in self.parts
             if (named := part.named(self.specialty.name if self.specialty else ""))
             and (words := wording.strength_in_words(named[1]))
         ]
@@ -163,11 +165,10 @@ class Ordered:
 
     def _per_kg(self, weight: Decimal) -> Decimal | None:
         """Milligrams a kilogram of the largest dose, by the strength on the box; where there is one substance, and it is plain."""
-        parts = parts_of(self.specialty)
-        if len(parts) > 1 or not self.doses():
+        if len(self.parts) > 1 or not self.doses():
             return None
-        named = parts[0].named(self.specialty.name) if self.specialty and parts else None
-        strength = strength_of(named[1], parts[0].per) if named else None
+        named = self.parts[0].named(self.specialty.name) if self.specialty and self.parts else None
+        strength = strength_of(named[1], self.parts[0].per) if named else None
         unit = units.UNITS[self.posology.unit]
         return dose_per_kg(self.doses()[-1], unit.word, weight, strength)
 
@@ -188,6 +189,13 @@ def medicines(call: Call, codes: Sequence[str]) -> Mapping[str, catalogue_pb2.Sp
 def ordered(orders: Sequence[pb.LineOrder], known: Mapping[str, catalogue_pb2.Specialty]) -> list[Ordered]:
     """The orders of a message whose formats were checked, with their medicines."""
     return [
-        Ordered(f"orders[{number}]", order, known.get(order.cis), posology_of(order.dosage), course_of(order))
+        Ordered(
+            f"orders[{number}]",
+            order,
+            medicine := known.get(order.cis),
+            posology_of(order.dosage),
+            course_of(order),
+            parts_of(medicine),
+        )
         for number, order in enumerate(orders)
     ]

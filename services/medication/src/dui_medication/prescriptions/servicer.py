@@ -322,8 +322,8 @@ def _to_order(call: Call, line_id: str) -> lines.Line:
 def _lines(call: Call, signed: pb.Prescription, examined: Examined) -> list[pb.PrescriptionLine]:
     """The lines that the orders become."""
     made = []
+    overrides = {each.alert_key: each for each in signed.overrides}
     for line_id, ordered, view in zip(signed.line_ids, examined.ordered, examined.views, strict=True):
-        overrides = {each.alert_key: each for each in signed.overrides}
         made.append(
             pb.PrescriptionLine(
                 prescription_line_id=line_id,
