@@ -273,7 +273,8 @@ OF_ONE: dict[str, Callable[[Ward], Case]] = {
     "TreatmentPlanService/ConfirmTreatmentPlan": lambda ward: Case(
         plans.ConfirmTreatmentPlanRequest(beneficiary_id=ward.person, line_ids=ward.merged())
     ),
-    "TreatmentPlanService/ListDueDoses": _person(plans.ListDueDosesRequest),
+    # Of days to come: at noon, nothing at eight is due any more of what was signed just now.
+    "TreatmentPlanService/ListDueDoses": _person(plans.ListDueDosesRequest, to_on=today(2).isoformat()),
     "ReviewService/ReviewPrescriptionLine": _of_line(
         reviews.ReviewPrescriptionLineRequest, as_="pharmacist", review=prescriptions.LineReview(outcome=1)
     ),
